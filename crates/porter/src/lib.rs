@@ -1,0 +1,2 @@
+//! Moves an instance's files aside and back.
+pub mod protocol;

@@ -1,0 +1,164 @@
+//! The app in a container: what of its files is data, how it comes to rest, how to see that it is well.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{ContainerEngine, ContainerView, EngineError, Listing};
+use crate::model::ids::InstanceName;
+use crate::model::observation::Observation;
+use crate::model::part::{Cover, PartPlan};
+use crate::model::version::Version;
+use crate::stream::BoxError;
+
+/// An instance as its app wants it treated. Holds no state of a run.
+#[async_trait]
+pub trait InstanceAdapter: Send + Sync + fmt::Debug {
+    /// As the configuration calls it.
+    fn name(&self) -> &InstanceName;
+
+    /// The name of its container.
+    fn container(&self) -> &str;
+
+    /// Where people reach it, for messages.
+    fn url(&self) -> Option<&str>;
+
+    /// How long a stop may take before the engine kills it.
+    fn stop_grace(&self) -> Duration;
+
+    /// What the porter should list at each mount, to decide the parts: `(mount, cover, single files)`.
+    fn survey(&self, view: &ContainerView) -> Vec<Survey>;
+
+    /// What a snapshot of it holds, decided from what lies there. Fails closed: a writable mount that no
+    /// part covers must be acknowledged in the configuration.
+    fn parts(&self, view: &ContainerView, listings: &[(String, Listing)]) -> Result<Vec<PartPlan>, InstanceError>;
+
+    /// Inside the running container: makes its programs stop in good order, before the container is
+    /// stopped. May be called again, and for a container that is not running does nothing.
+    async fn rest(&self, engine: &dyn ContainerEngine) -> Result<(), InstanceError>;
+
+    /// Undoes `rest` in a container that still runs, also where it got only half way.
+    async fn wake(&self, engine: &dyn ContainerEngine) -> Result<(), InstanceError>;
+
+    /// Whether the app shut down cleanly, judged from the stopped container and its files.
+    fn is_clean(&self, view: &ContainerView, listings: &[(String, Listing)]) -> Cleanliness;
+
+    /// The data format marker that lies there (a one-way number of the app's), if it has one. Read through a helper.
+    async fn data_format(
+        &self,
+        engine: &dyn ContainerEngine,
+        helper: &str,
+        mounts: &[String],
+    ) -> Result<Option<String>, InstanceError>;
+
+    /// The version that answers, by the app's own word.
+    async fn version(&self, engine: &dyn ContainerEngine) -> Result<Option<Version>, InstanceError>;
+
+    /// Waits until the app is ready to be used and has stayed so for `ready.stable_for`. Progress goes to `tell`.
+    /// Gives up when the container ends or restarts, a program of it fails for good, nothing moves any
+    /// more, or the ceiling is reached.
+    async fn ready(
+        &self,
+        engine: &dyn ContainerEngine,
+        expected: Option<&Version>,
+        tell: &(dyn Fn(String) + Send + Sync),
+    ) -> Result<(), InstanceError>;
+
+    /// Looks at everything the checks look at: one quick probe of readiness (no waiting for it to settle),
+    /// inventory, and each check once.
+    async fn observe(&self, engine: &dyn ContainerEngine) -> Result<Observation, InstanceError>;
+
+    /// Versions to stop at on the way from one to the other, the target last, or why there is no way. Pure.
+    fn hops(&self, from: &Version, to: &Version) -> Result<Vec<Version>, NoWay>;
+}
+
+/// What the porter should look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// Where the mount lies in the instance's container.
+    pub mount: String,
+    /// What to count there.
+    pub cover: Cover,
+    /// Single files of which the size is wanted.
+    pub stat: Vec<String>,
+}
+
+/// Whether an app shut down in good order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum Cleanliness {
+    /// Yes.
+    Clean,
+    /// No: its files may be torn. Such a snapshot never leads to the start of a new image.
+    Unclean {
+        /// How that shows.
+        reason: String,
+    },
+}
+
+/// There is no upgrade from here to there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no upgrade from {from} to {to}: {reason}")]
+pub struct NoWay {
+    /// From where.
+    pub from: Version,
+    /// To where.
+    pub to: Version,
+    /// Why not, with the version to take first if there is one.
+    pub reason: String,
+}
+
+/// What went wrong with an app.
+#[derive(Debug, thiserror::Error)]
+pub enum InstanceError {
+    /// It is not well, by its own evidence.
+    #[error("`{instance}` is not ready: {reason}")]
+    NotReady {
+        /// Which.
+        instance: InstanceName,
+        /// What is wrong, and the excerpt of its log that shows it.
+        reason: String,
+    },
+    /// It refused the login. Never tried twice.
+    #[error("`{instance}` refused the login of `{user}`")]
+    LoginRefused {
+        /// Which.
+        instance: InstanceName,
+        /// Who.
+        user: String,
+    },
+    /// It answered something unexpected, or did not answer.
+    #[error("cannot {action} at `{instance}`")]
+    Request {
+        /// Which.
+        instance: InstanceName,
+        /// What was tried.
+        action: String,
+        /// Why.
+        #[source]
+        source: BoxError,
+    },
+    /// A writable mount that nobody said what to do with.
+    #[error("`{instance}` writes to {mount} ({source_text}), which no part of a snapshot covers")]
+    UncoveredMount {
+        /// Which.
+        instance: InstanceName,
+        /// Where in the container.
+        mount: String,
+        /// What is mounted there.
+        source_text: String,
+    },
+    /// It cannot be brought to rest now.
+    #[error("`{instance}` cannot be brought to rest: {reason}")]
+    CannotRest {
+        /// Which.
+        instance: InstanceName,
+        /// Why.
+        reason: String,
+    },
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}

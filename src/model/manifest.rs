@@ -1,0 +1,124 @@
+//! A snapshot's manifest: the object whose presence makes the snapshot.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::ids::{ImageId, InstanceName, RunId, SnapshotId};
+use crate::model::layout::ObjectKey;
+use crate::model::observation::Observation;
+use crate::model::part::PartPlan;
+use crate::model::version::Version;
+
+/// The format that this version writes. Pre-release: a later format replaces it without a reader for it.
+pub const FORMAT: u32 = 1;
+
+/// What a snapshot is made of. Immutable, written last, without secrets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The snapshot's id.
+    pub id: SnapshotId,
+    /// Whose data it is.
+    pub instance: InstanceName,
+    /// Order among the snapshots of the instance; starts at 1.
+    pub sequence: u64,
+    /// When the data stood still, RFC 3339, UTC.
+    pub taken_at: String,
+    /// The run that took it.
+    pub run: RunId,
+    /// Why it was taken.
+    pub reason: Reason,
+    /// The container's name.
+    pub container: String,
+    /// The image that ran: id, how the operator wrote it, and registry digests.
+    pub image: ImageRecord,
+    /// The app's version, where it has one.
+    pub version: Option<Version>,
+    /// The data format marker, where the app has one.
+    pub data_format: Option<String>,
+    /// Whether the app was healthy right before; a snapshot of an unhealthy instance is never chosen by itself.
+    pub healthy: bool,
+    /// Why it was not healthy, for people.
+    pub unhealthy_because: Option<String>,
+    /// Whether the app had shut down cleanly before its files were read.
+    pub clean: bool,
+    /// What the checks saw right before.
+    pub observation: Option<Observation>,
+    /// The streams.
+    pub parts: Vec<PartRecord>,
+    /// The object with the container's definition.
+    pub definition: ObjectRecord,
+    /// When every byte was read back and matched, RFC 3339, UTC.
+    pub verified_at: Option<String>,
+    /// Tags given by a person.
+    pub tags: Vec<String>,
+    /// The host that took it, and the Tidegate version, for people.
+    pub taken_by: String,
+}
+
+impl Manifest {
+    /// Bytes in the store.
+    pub fn stored_bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.object.stored_bytes).sum::<u64>() + self.definition.stored_bytes
+    }
+    /// Bytes of the tars before compression.
+    pub fn plain_bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.plain_bytes).sum()
+    }
+}
+
+/// Why a snapshot was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Reason {
+    /// A person asked for it.
+    Manual,
+    /// A schedule asked for it.
+    Schedule,
+    /// It is the base of an upgrade.
+    BeforeUpgrade {
+        /// The version that came after.
+        to: String,
+    },
+}
+
+/// The image of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageRecord {
+    /// The engine's id of it.
+    pub id: ImageId,
+    /// As the operator wrote it.
+    pub reference: String,
+    /// `name@sha256:…`, as registries know it; empty for an image that was never pulled or pushed.
+    pub digests: Vec<String>,
+}
+
+/// A stored part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartRecord {
+    /// What it holds.
+    pub plan: PartPlan,
+    /// The stored bytes.
+    pub object: ObjectRecord,
+    /// Bytes of the tar before compression.
+    pub plain_bytes: u64,
+    /// Of the tar before compression, in hex.
+    pub plain_sha256: String,
+    /// Entries of the tar.
+    pub entries: u64,
+}
+
+/// An object as it was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectRecord {
+    /// Its key.
+    pub key: ObjectKey,
+    /// Its size.
+    pub stored_bytes: u64,
+    /// Of the stored bytes, in hex.
+    pub sha256: String,
+}
