@@ -1,1 +1,243 @@
+//! Every crash point of made-up runs: the process dies before or after any journal write, any step and any
+//! undo may fail, and the world must still end up whole, untouched, or loudly stuck.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use proptest::prelude::*;
+use tidegate::model::ids::RunId;
+use tidegate::workflow::{
+    DriveError, FileJournal, Guard, Header, JOURNAL_FORMAT, Journal, JournalError, Outcome, Record, Retry, RunCx,
+    Silent, Step, StepError, UndoKind, drive,
+};
+
+type World = Arc<Mutex<BTreeSet<String>>>;
+
+/// Creates two things, so that a cut-off run can leave one of them behind.
+struct Create {
+    name: String,
+    stage: Option<usize>,
+    reopens: bool,
+    world: World,
+    fails: bool,
+    undo_fails: bool,
+    kind: UndoKind,
+}
+
+#[async_trait]
+impl Step<u32> for Create {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+    fn stage(&self) -> Option<usize> {
+        self.stage
+    }
+    fn reopens(&self) -> bool {
+        self.reopens
+    }
+    fn undo_kind(&self) -> UndoKind {
+        self.kind
+    }
+    async fn run(&self, _: &RunCx, notes: &mut u32) -> Result<(), StepError> {
+        *notes += 1;
+        self.world.lock().unwrap().insert(format!("{}/a", self.name));
+        if self.fails {
+            return Err("no space left".into());
+        }
+        self.world.lock().unwrap().insert(format!("{}/b", self.name));
+        Ok(())
+    }
+    async fn undo(&self, _: &RunCx, _: &u32) -> Result<(), StepError> {
+        let prefix = format!("{}/", self.name);
+        self.world.lock().unwrap().retain(|thing| !thing.starts_with(&prefix));
+        if self.undo_fails { Err("engine is gone".into()) } else { Ok(()) }
+    }
+}
+
+/// Survives in `durable`; dies on the `fuse`-th write, having written it or not.
+struct DyingJournal {
+    durable: Arc<Mutex<Vec<Record<u32>>>>,
+    seen: Vec<Record<u32>>,
+    fuse: usize,
+    after_write: bool,
+}
+
+#[async_trait]
+impl Journal<u32> for DyingJournal {
+    async fn append(&mut self, record: &Record<u32>) -> Result<(), JournalError> {
+        let dying = self.fuse == 0;
+        self.fuse = self.fuse.saturating_sub(1);
+        let power_cut =
+            || JournalError::Io { action: "append to", path: "j".into(), source: std::io::Error::other("power cut") };
+        if dying && !self.after_write {
+            return Err(power_cut());
+        }
+        self.durable.lock().unwrap().push(record.clone());
+        self.seen.push(record.clone());
+        if dying { Err(power_cut()) } else { Ok(()) }
+    }
+    fn records(&self) -> &[Record<u32>] {
+        &self.seen
+    }
+}
+
+#[derive(Debug)]
+struct Ours;
+#[async_trait]
+impl Guard for Ours {
+    async fn still_ours(&self) -> Result<(), StepError> {
+        Ok(())
+    }
+}
+
+fn cx() -> RunCx {
+    RunCx {
+        run: RunId::new("snapshot-1").unwrap(),
+        cancel: Default::default(),
+        events: Arc::new(Silent),
+        guard: Arc::new(Ours),
+        retry: Retry { pauses: vec![] },
+        now: || "2026-01-01T00:00:00Z".into(),
+        undo_failed: vec![],
+    }
+}
+
+fn steps(
+    world: &World,
+    count: usize,
+    failing: Option<usize>,
+    bad_undo: Option<usize>,
+    barrier: Option<usize>,
+) -> Vec<Box<dyn Step<u32>>> {
+    let step = |i: usize| Create {
+        name: format!("s{i}"),
+        // Everything up to the barrier is stage 0, everything after it stage 1.
+        stage: Some(usize::from(barrier.is_some_and(|b| i > b))),
+        reopens: barrier == Some(i),
+        world: world.clone(),
+        fails: failing == Some(i),
+        undo_fails: bad_undo == Some(i),
+        kind: UndoKind::Service,
+    };
+    (0..count).map(|i| Box::new(step(i)) as _).collect()
+}
+
+/// Lives through the deaths, and returns the outcome and all records.
+fn live(steps: &[Box<dyn Step<u32>>], deaths: Vec<(usize, bool)>) -> (Outcome, Vec<Record<u32>>) {
+    let durable = Arc::new(Mutex::new(Vec::new()));
+    let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let mut lives = deaths.into_iter().chain([(usize::MAX, false)]);
+    let outcome = loop {
+        let (fuse, after_write) = lives.next().unwrap();
+        let seen = durable.lock().unwrap().clone();
+        let mut journal = DyingJournal { durable: durable.clone(), seen, fuse, after_write };
+        match rt.block_on(drive(steps, &mut journal, &cx(), 0)) {
+            Ok(outcome) => break outcome,
+            Err(DriveError::Journal(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let records = durable.lock().unwrap().clone();
+    (outcome, records)
+}
+
+proptest! {
+    #[test]
+    fn a_run_ends_whole_or_untouched_and_a_reopened_stage_is_kept(
+        count in 1usize..6,
+        failing in proptest::option::of(0usize..6),
+        barrier in proptest::option::of(0usize..6),
+        deaths in proptest::collection::vec((0usize..14, any::<bool>()), 0..6),
+    ) {
+        let world = World::default();
+        let steps = steps(&world, count, failing, None, barrier);
+        let (outcome, _) = live(&steps, deaths);
+        let things = world.lock().unwrap().clone();
+        let fails = failing.filter(|f| *f < count);
+        match (outcome, fails) {
+            (Outcome::Completed, None) => prop_assert_eq!(things.len(), 2 * count),
+            (Outcome::RolledBack, Some(failed)) => {
+                let kept = barrier.filter(|b| *b < failed).map_or(0, |b| b + 1);
+                prop_assert_eq!(things.len(), 2 * kept, "{:?}", things);
+            }
+            other => prop_assert!(false, "{:?}", other),
+        }
+    }
+
+    #[test]
+    fn one_undo_that_fails_stops_no_other_and_is_stuck(
+        count in 2usize..6,
+        bad_undo in 0usize..5,
+        deaths in proptest::collection::vec((0usize..14, any::<bool>()), 0..5),
+    ) {
+        let world = World::default();
+        let steps = steps(&world, count, Some(count - 1), Some(bad_undo), None);
+        let (outcome, records) = live(&steps, deaths);
+        let undone = records.iter().filter(|r| matches!(r, Record::UndoDone { .. })).count();
+        if bad_undo < count {
+            prop_assert_eq!(outcome, Outcome::Stuck);
+            prop_assert_eq!(undone, count - 1);
+        } else {
+            prop_assert_eq!(outcome, Outcome::RolledBack);
+        }
+    }
+}
+
+fn header() -> Header {
+    Header {
+        format: JOURNAL_FORMAT,
+        run: RunId::new("snapshot-1").unwrap(),
+        workflow: "snapshot".into(),
+        version: 1,
+        steps: vec!["s0".into()],
+        parameters: serde_json::json!({}),
+        started_at: "2026-01-01T00:00:00Z".into(),
+    }
+}
+
+#[tokio::test]
+async fn a_torn_last_line_is_dropped_and_any_other_bad_line_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("r.jsonl");
+    let mut journal = FileJournal::<u32>::create(&path, &header()).unwrap();
+    journal.append(&Record::Started { step: 0, at: "t".into() }).await.unwrap();
+    drop(journal);
+    let whole = std::fs::read(&path).unwrap();
+
+    std::fs::write(&path, [&whole[..], b"{\"record\":\"done\",\"st"].concat()).unwrap();
+    let mut journal = FileJournal::<u32>::open(&path).unwrap();
+    assert_eq!(journal.records().len(), 1);
+    journal.append(&Record::Done { step: 0, at: "t".into(), notes: 7 }).await.unwrap();
+    let (_, records) = FileJournal::<u32>::load(&path).unwrap();
+    assert_eq!(records.len(), 2, "the torn line must be gone before the next one is written");
+
+    std::fs::write(&path, [&whole[..], b"{\"record\":\"done\",\"st\n"].concat()).unwrap();
+    let error = FileJournal::<u32>::open(&path).unwrap_err();
+    assert!(error.to_string().starts_with("line 3 of the journal"), "{error}");
+}
+
+#[tokio::test]
+async fn a_journal_has_room_on_a_full_disk_and_is_private() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("r.jsonl");
+    FileJournal::<u32>::create(&path, &header()).unwrap();
+    let meta = std::fs::metadata(&path).unwrap();
+    assert!(meta.blocks() * 512 >= 1 << 20, "only {} blocks are allocated", meta.blocks());
+    assert_eq!(meta.mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn a_stuck_run_can_be_asked_to_try_its_undos_again() {
+    let world = World::default();
+    let broken = steps(&world, 2, Some(1), Some(0), None);
+    let durable = Arc::new(Mutex::new(Vec::new()));
+    let journal = |seen| DyingJournal { durable: durable.clone(), seen, fuse: usize::MAX, after_write: false };
+    assert_eq!(drive(&broken, &mut journal(vec![]), &cx(), 0).await.unwrap(), Outcome::Stuck);
+    let mended = steps(&world, 2, Some(1), None, None);
+    let seen = durable.lock().unwrap().clone();
+    let mut again = journal(seen);
+    again.append(&Record::RetryUndo { at: "t".into() }).await.unwrap();
+    assert_eq!(drive(&mended, &mut again, &cx(), 0).await.unwrap(), Outcome::RolledBack);
+}

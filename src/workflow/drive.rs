@@ -1,0 +1,263 @@
+//! Runs the steps from wherever the journal says they are.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use serde::{Serialize, de::DeserializeOwned};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use super::event::{Event, EventSink};
+use super::journal::{Journal, JournalError};
+use super::record::Record;
+use super::replay::{IllegalRecord, Next, Outcome, RunState, StepShape};
+use crate::model::ids::RunId;
+
+/// The reason a step gave up. Retrying a request is the step's own business; this is final for the run.
+pub type StepError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Which undos decide the outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UndoKind {
+    /// Brings an instance back to its users: wake, container, definition, data. Retried; its failure is *stuck*.
+    Service,
+    /// Removes leftovers. Tried once; a failure is noted and never fails a run.
+    CleanUp,
+}
+
+/// The journaled unit of a run, and its reversal.
+#[async_trait]
+pub trait Step<N>: Send + Sync {
+    /// Unique in its list, such as `rest production`.
+    fn name(&self) -> String;
+
+    /// The stage it belongs to; `None` for what concerns the whole run.
+    fn stage(&self) -> Option<usize> {
+        None
+    }
+
+    /// Its end is the moment after which users may write: from then on nothing of its stage is undone.
+    fn reopens(&self) -> bool {
+        false
+    }
+
+    /// What its undo is about.
+    fn undo_kind(&self) -> UndoKind {
+        UndoKind::CleanUp
+    }
+
+    /// Does it, or does the rest of it. What it learns goes into `notes`, which are saved with `Done`.
+    async fn run(&self, cx: &RunCx, notes: &mut N) -> Result<(), StepError>;
+
+    /// Undoes it, or the rest of it; also where it got only half way. `notes` are those of the last step that ended.
+    async fn undo(&self, _cx: &RunCx, _notes: &N) -> Result<(), StepError> {
+        Ok(())
+    }
+}
+
+/// Asked before each step and each undo: are the locks that this run rests on still its own?
+#[async_trait]
+pub trait Guard: Send + Sync + fmt::Debug {
+    /// Fails if another has taken over.
+    async fn still_ours(&self) -> Result<(), StepError>;
+}
+
+/// An undo that must not be done, because one that came before it failed. Not tried again in this run.
+#[derive(Debug, thiserror::Error)]
+#[error("left as it is: {reason}")]
+pub struct LeftAsIs {
+    /// Which undo failed, and what would go wrong.
+    pub reason: String,
+}
+
+/// How often a service undo is tried, and how long to wait before each new try.
+#[derive(Clone, Debug)]
+pub struct Retry {
+    /// One new try after each of these.
+    pub pauses: Vec<Duration>,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { pauses: [200, 1_000, 3_000, 8_000].map(Duration::from_millis).to_vec() }
+    }
+}
+
+/// What every step gets.
+#[derive(Clone, Debug)]
+pub struct RunCx {
+    /// Things are named after it.
+    pub run: RunId,
+    /// Fires when a person or shutdown asks the run to stop. While a run is undone it never fires.
+    pub cancel: CancellationToken,
+    /// Where to tell.
+    pub events: Arc<dyn EventSink>,
+    /// The locks.
+    pub guard: Arc<dyn Guard>,
+    /// For service undos.
+    pub retry: Retry,
+    /// The clock, for the journal's times: RFC 3339, UTC.
+    pub now: fn() -> String,
+    /// The names of the steps whose undo has failed. An undo that would build on one of them must leave things as
+    /// they are and fail, too.
+    pub undo_failed: Vec<String>,
+}
+
+impl RunCx {
+    /// Tells a person something.
+    pub fn note(&self, text: impl Into<String>) {
+        self.events.emit(Event::Note { text: text.into(), warning: false });
+    }
+
+    /// Warns a person of something.
+    pub fn warn(&self, text: impl Into<String>) {
+        self.events.emit(Event::Note { text: text.into(), warning: true });
+    }
+}
+
+/// The run cannot go on, and the journal does not say how it ended: it is still open.
+#[derive(Debug, thiserror::Error)]
+pub enum DriveError {
+    /// The journal cannot be read or written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The journal contradicts itself.
+    #[error("the journal of this run cannot be followed")]
+    Illegal(#[from] IllegalRecord),
+    /// Another has taken the lock.
+    #[error("this run has lost its lock and stops where it is")]
+    LostLock(#[source] StepError),
+}
+
+/// What the state machine must know of these steps.
+pub fn shapes<N>(steps: &[Box<dyn Step<N>>]) -> Vec<StepShape> {
+    let shape = |step: &Box<dyn Step<N>>| StepShape {
+        name: step.name(),
+        stage: step.stage(),
+        reopens: step.reopens(),
+        service_undo: step.undo_kind() == UndoKind::Service,
+    };
+    steps.iter().map(shape).collect()
+}
+
+/// Runs `steps` until nothing is left to do, and says how the run ended.
+///
+/// Not cancel safe, on purpose: callers spawn it and ask it to stop through [`RunCx::cancel`], which is looked
+/// at between steps and by steps between their own effects.
+pub async fn drive<N>(
+    steps: &[Box<dyn Step<N>>],
+    journal: &mut dyn Journal<N>,
+    cx: &RunCx,
+    first_notes: N,
+) -> Result<Outcome, DriveError>
+where
+    N: Clone + fmt::Debug + Send + Sync + Serialize + DeserializeOwned,
+{
+    let shapes = shapes(steps);
+    let mut notes = journal.records().iter().rev().find_map(|record| record.notes().cloned()).unwrap_or(first_notes);
+    let mut cx = cx.clone();
+    let of = steps.len();
+    loop {
+        let state = RunState::replay(&shapes, journal.records())?;
+        if state.is_rolling_back() {
+            // Undoing is not cancelled: it is how a run stops.
+            cx.cancel = CancellationToken::new();
+        }
+        match state.next() {
+            Next::Finish(outcome) => {
+                if state.finished().is_none() {
+                    journal.append(&Record::Finished { at: (cx.now)(), outcome }).await?;
+                    cx.events.emit(Event::RunFinished { run: cx.run.to_string(), outcome });
+                }
+                return Ok(outcome);
+            }
+            Next::Run(_) if cx.cancel.is_cancelled() => {
+                journal.append(&Record::RollBack { at: (cx.now)(), reason: "stopped on request".into() }).await?;
+            }
+            Next::Run(step) => {
+                cx.guard.still_ours().await.map_err(DriveError::LostLock)?;
+                journal.append(&Record::Started { step, at: (cx.now)() }).await?;
+                let name = &shapes[step].name;
+                let clock = Instant::now();
+                cx.events.emit(Event::StepStarted { step: name.clone(), number: step + 1, of, undo: false });
+                let mut draft = notes.clone();
+                let span = tracing::info_span!("step", run = %cx.run, step = %name);
+                let record = match steps[step].run(&cx, &mut draft).instrument(span).await {
+                    Ok(()) => {
+                        notes = draft.clone();
+                        let milliseconds = millis(clock);
+                        cx.events.emit(Event::StepDone { step: name.clone(), milliseconds, undo: false });
+                        let at = (cx.now)();
+                        if shapes[step].reopens {
+                            Record::Reopened { step, at, notes: draft }
+                        } else {
+                            Record::Done { step, at, notes: draft }
+                        }
+                    }
+                    Err(error) => {
+                        let error = chain(&*error);
+                        tracing::warn!(run = %cx.run, step = %name, %error, "step failed");
+                        cx.events.emit(Event::StepFailed { step: name.clone(), error: error.clone(), undo: false });
+                        Record::Failed { step, at: (cx.now)(), error }
+                    }
+                };
+                journal.append(&record).await?;
+            }
+            Next::Undo(step) => {
+                cx.guard.still_ours().await.map_err(DriveError::LostLock)?;
+                cx.undo_failed = state.undo_failed();
+                journal.append(&Record::UndoStarted { step, at: (cx.now)() }).await?;
+                let record = undo(&*steps[step], step, of, &cx, &notes).await;
+                journal.append(&record).await?;
+            }
+        }
+    }
+}
+
+async fn undo<N: Send + Sync>(step: &dyn Step<N>, index: usize, of: usize, cx: &RunCx, notes: &N) -> Record<N> {
+    let (name, clock) = (step.name(), Instant::now());
+    cx.events.emit(Event::StepStarted { step: name.clone(), number: index + 1, of, undo: true });
+    let mut pauses = cx.retry.pauses.iter();
+    loop {
+        let span = tracing::info_span!("undo", run = %cx.run, step = %name);
+        let error = match step.undo(cx, notes).instrument(span).await {
+            Ok(()) => {
+                cx.events.emit(Event::StepDone { step: name, milliseconds: millis(clock), undo: true });
+                return Record::UndoDone { step: index, at: (cx.now)() };
+            }
+            Err(error) => error,
+        };
+        let worth_another_try = step.undo_kind() == UndoKind::Service && !error.is::<LeftAsIs>();
+        let error = chain(&*error);
+        tracing::warn!(run = %cx.run, step = %name, %error, "undo failed");
+        match pauses.next() {
+            Some(pause) if worth_another_try => tokio::time::sleep(*pause).await,
+            _ => {
+                cx.events.emit(Event::StepFailed { step: name, error: error.clone(), undo: true });
+                return Record::UndoFailed { step: index, at: (cx.now)(), error };
+            }
+        }
+    }
+}
+
+fn millis(clock: Instant) -> u64 {
+    u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The whole cause chain on one line, outermost first.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        // Some libraries repeat their source in their own text; once is enough.
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    text
+}

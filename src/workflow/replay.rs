@@ -1,0 +1,241 @@
+//! What the records amount to, and what comes next. Pure.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::record::Record;
+
+/// What the state machine must know of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepShape {
+    /// Its name, unique in the list.
+    pub name: String,
+    /// The stage it belongs to; `None` for what concerns the whole run.
+    pub stage: Option<usize>,
+    /// Its end reopens its stage.
+    pub reopens: bool,
+    /// Its undo decides the outcome.
+    pub service_undo: bool,
+}
+
+/// Where a step is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepState {
+    /// Not begun.
+    Pending,
+    /// Begun, and perhaps cut off.
+    Started,
+    /// Over.
+    Done,
+    /// Gave up.
+    Failed,
+    /// Its undo has begun, and was perhaps cut off.
+    Undoing,
+    /// Undone.
+    Undone,
+    /// Its undo gave up.
+    UndoFailed,
+}
+
+/// What the engine does next. Everything about recovery is in how this is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Run this step, perhaps again.
+    Run(usize),
+    /// Undo this step, perhaps again.
+    Undo(usize),
+    /// Nothing is left to do.
+    Finish(Outcome),
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Every step is done.
+    Completed,
+    /// Every step that may be undone is undone.
+    RolledBack,
+    /// A service undo failed after retries; all others were tried. A person must look.
+    Stuck,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Completed => "completed",
+            Self::RolledBack => "rolled back",
+            Self::Stuck => "stuck",
+        })
+    }
+}
+
+/// A record that cannot follow those before it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("record {index} does not follow from those before it: {record}")]
+pub struct IllegalRecord {
+    /// Counted from 0, without the header.
+    pub index: usize,
+    /// The record, without its notes.
+    pub record: String,
+}
+
+/// What the records so far amount to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunState {
+    shapes: Vec<StepShape>,
+    states: Vec<StepState>,
+    rolling_back: bool,
+    reopened: Vec<usize>,
+    finished: Option<Outcome>,
+}
+
+impl RunState {
+    /// Applies the records in order; one that cannot follow is an error, never a guess.
+    pub fn replay<N>(shapes: &[StepShape], records: &[Record<N>]) -> Result<Self, IllegalRecord> {
+        let mut state = Self {
+            shapes: shapes.to_vec(),
+            states: vec![StepState::Pending; shapes.len()],
+            rolling_back: false,
+            reopened: Vec::new(),
+            finished: None,
+        };
+        for (index, record) in records.iter().enumerate() {
+            state.apply(record).ok_or_else(|| IllegalRecord { index, record: describe(record) })?;
+        }
+        Ok(state)
+    }
+
+    /// Returns `None` where the record cannot follow; the state is then unchanged.
+    pub fn apply<N>(&mut self, record: &Record<N>) -> Option<()> {
+        use StepState as S;
+        let (step, to) = match record {
+            Record::RollBack { .. } => {
+                let open = self.finished.is_none() && !self.rolling_back;
+                return open.then(|| self.rolling_back = true);
+            }
+            Record::RetryUndo { .. } => return self.retry(),
+            Record::Finished { outcome, .. } => {
+                let legal = self.finished.is_none() && self.next() == Next::Finish(*outcome);
+                return legal.then(|| self.finished = Some(*outcome));
+            }
+            Record::Started { step, .. } => (*step, S::Started),
+            Record::Done { step, .. } | Record::Reopened { step, .. } => (*step, S::Done),
+            Record::Failed { step, .. } => (*step, S::Failed),
+            Record::UndoStarted { step, .. } => (*step, S::Undoing),
+            Record::UndoDone { step, .. } => (*step, S::Undone),
+            Record::UndoFailed { step, .. } => (*step, S::UndoFailed),
+        };
+        let from = *self.states.get(step)?;
+        let reopens = self.shapes.get(step)?.reopens;
+        let legal = self.finished.is_none()
+            && matches!(
+                (from, to),
+                (S::Pending | S::Started, S::Started)
+                    | (S::Started, S::Done | S::Failed)
+                    | (S::Started | S::Done | S::Failed | S::Undoing, S::Undoing)
+                    | (S::Undoing, S::Undone | S::UndoFailed)
+            )
+            && match to {
+                S::Started => self.next() == Next::Run(step),
+                S::Undoing => self.next() == Next::Undo(step),
+                S::Done => matches!(record, Record::Reopened { .. }) == reopens,
+                _ => true,
+            };
+        legal.then(|| {
+            if to == S::Done && reopens {
+                self.reopened.extend(self.shapes[step].stage);
+            }
+            self.rolling_back |= to == S::Failed;
+            self.states[step] = to;
+        })
+    }
+
+    fn retry(&mut self) -> Option<()> {
+        let stuck = self.finished == Some(Outcome::Stuck);
+        stuck.then(|| {
+            self.finished = None;
+            for state in self.states.iter_mut().filter(|state| **state == StepState::UndoFailed) {
+                *state = StepState::Undoing;
+            }
+        })
+    }
+
+    /// What comes next.
+    pub fn next(&self) -> Next {
+        use StepState as S;
+        if let Some(outcome) = self.finished {
+            return Next::Finish(outcome);
+        }
+        if self.rolling_back {
+            let open = |index: &usize| {
+                matches!(self.states[*index], S::Started | S::Done | S::Failed | S::Undoing) && !self.is_kept(*index)
+            };
+            return match (0..self.states.len()).rev().find(open) {
+                Some(index) => Next::Undo(index),
+                None if self.failed_service_undos().next().is_some() => Next::Finish(Outcome::Stuck),
+                None => Next::Finish(Outcome::RolledBack),
+            };
+        }
+        let first_open = self.states.iter().position(|state| matches!(state, S::Pending | S::Started));
+        first_open.map_or(Next::Finish(Outcome::Completed), Next::Run)
+    }
+
+    /// Behind the barrier: its stage was reopened, so it is never undone.
+    fn is_kept(&self, index: usize) -> bool {
+        self.shapes[index].stage.is_some_and(|stage| self.reopened.contains(&stage))
+    }
+
+    fn failed_service_undos(&self) -> impl Iterator<Item = usize> + '_ {
+        let failed = |index: &usize| self.states[*index] == StepState::UndoFailed && self.shapes[*index].service_undo;
+        (0..self.states.len()).filter(failed)
+    }
+
+    /// The names of the steps whose undo failed.
+    pub fn undo_failed(&self) -> Vec<String> {
+        let failed = |index: &usize| self.states[*index] == StepState::UndoFailed;
+        (0..self.states.len()).filter(failed).map(|index| self.shapes[index].name.clone()).collect()
+    }
+
+    /// Whether the run is being undone.
+    pub fn is_rolling_back(&self) -> bool {
+        self.rolling_back
+    }
+
+    /// Whether that stage was reopened.
+    pub fn is_reopened(&self, stage: usize) -> bool {
+        self.reopened.contains(&stage)
+    }
+
+    /// How it ended, if its last line says so.
+    pub fn finished(&self) -> Option<Outcome> {
+        self.finished
+    }
+
+    /// Where the step of that name is.
+    pub fn state_of(&self, name: &str) -> Option<StepState> {
+        self.shapes.iter().position(|shape| shape.name == name).map(|index| self.states[index])
+    }
+
+    /// The steps with where they are.
+    pub fn steps(&self) -> impl Iterator<Item = (&StepShape, StepState)> {
+        self.shapes.iter().zip(self.states.iter().copied())
+    }
+}
+
+fn describe<N>(record: &Record<N>) -> String {
+    let (kind, step) = match record {
+        Record::Started { step, .. } => ("started", Some(step)),
+        Record::Done { step, .. } => ("done", Some(step)),
+        Record::Reopened { step, .. } => ("reopened", Some(step)),
+        Record::Failed { step, .. } => ("failed", Some(step)),
+        Record::RollBack { .. } => ("roll_back", None),
+        Record::UndoStarted { step, .. } => ("undo_started", Some(step)),
+        Record::UndoDone { step, .. } => ("undo_done", Some(step)),
+        Record::UndoFailed { step, .. } => ("undo_failed", Some(step)),
+        Record::RetryUndo { .. } => ("retry_undo", None),
+        Record::Finished { .. } => ("finished", None),
+    };
+    step.map_or_else(|| kind.to_owned(), |step| format!("{kind} of step {step}"))
+}
