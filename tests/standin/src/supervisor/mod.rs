@@ -1,0 +1,135 @@
+//! The supervisor: which programs there are, what state each is in, and how they start and stop.
+//!
+//! ```text
+//! supervisorctl --socket--> Supervisor --orders--> one manager a program --quit--> the program's own future
+//!                                                    STOPPED STARTING RUNNING BACKOFF STOPPING EXITED FATAL
+//! ```
+//!
+//! States, exit codes and texts are those of supervisor 4.2.5.
+
+pub mod ctl;
+mod manage;
+pub mod quit;
+pub mod socket;
+pub mod spec;
+mod state;
+
+pub use state::State;
+
+use crate::say;
+use crate::time::Moment;
+use crate::world::World;
+use manage::{Call, Manager};
+use serde::{Deserialize, Serialize};
+use socket::{Order, Reply};
+use spec::Spec;
+use state::View;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::sync::{mpsc, oneshot};
+
+/// How starting or stopping one program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fault {
+    /// As asked.
+    Success,
+    /// No program has that name.
+    BadName,
+    /// It runs already.
+    AlreadyStarted,
+    /// It does not run.
+    NotRunning,
+    /// It ended before its `startsecs` had passed.
+    AbnormalTermination,
+}
+
+/// All programs of one container.
+#[derive(Debug)]
+pub struct Supervisor {
+    world: Arc<World>,
+    programs: Vec<Program>,
+}
+
+#[derive(Debug)]
+struct Program {
+    spec: Spec,
+    view: View,
+    calls: mpsc::Sender<Call>,
+}
+
+impl Supervisor {
+    /// Starts every program, in the order of their priorities.
+    pub fn start(world: &Arc<World>, mut specs: Vec<Spec>) -> Self {
+        specs.sort_by_key(|spec| spec.priority);
+        let first_pid = 40;
+        let launch = |(index, spec): (usize, Spec)| {
+            let (calls, orders) = mpsc::channel(8);
+            let view = View::default();
+            let pid = first_pid + 7 * u32::try_from(index).unwrap_or(0);
+            let manager = Manager { spec, world: Arc::clone(world), view: view.clone(), orders, pid };
+            tokio::spawn(manager.run());
+            Program { spec, view, calls }
+        };
+        let programs = specs.into_iter().enumerate().map(launch).collect();
+        Self { world: Arc::clone(world), programs }
+    }
+
+    /// Stops one program after the other, from the highest priority number down.
+    pub async fn stop_all(&self) {
+        for program in self.programs.iter().rev() {
+            call(program, Call::Stop).await;
+        }
+    }
+
+    /// The state of one program.
+    pub fn state_of(&self, name: &str) -> Option<State> {
+        self.programs.iter().find(|program| program.spec.name == name).map(|program| program.view.state())
+    }
+
+    /// Does what a client asks.
+    pub async fn obey(&self, order: Order) -> Reply {
+        match order {
+            Order::Status => {
+                let mut programs: Vec<_> =
+                    self.programs.iter().map(|program| program.view.info(program.spec.name)).collect();
+                programs.sort_by(|one, other| one.name.cmp(&other.name));
+                Reply { programs, ..Reply::done() }
+            }
+            Order::Start { name } => Reply { fault: Some(self.ask(&name, Call::Start).await), ..Reply::done() },
+            Order::Stop { name } => Reply { fault: Some(self.ask(&name, Call::Stop).await), ..Reply::done() },
+            Order::ShutdownTimeout { millis } => self.set_shutdown_timeout(millis),
+        }
+    }
+
+    async fn ask(&self, name: &str, make: fn(oneshot::Sender<Fault>) -> Call) -> Fault {
+        match self.programs.iter().find(|program| program.spec.name == name) {
+            Some(program) => call(program, make).await,
+            None => Fault::BadName,
+        }
+    }
+
+    fn set_shutdown_timeout(&self, millis: u64) -> Reply {
+        if self.world.mongo().is_none() {
+            return Reply {
+                done: false,
+                text: "MongoNetworkError: connect ECONNREFUSED 127.0.0.1:27017".into(),
+                ..Reply::done()
+            };
+        }
+        let was = self.world.mongod_stop_millis.swap(millis, Ordering::SeqCst);
+        Reply { text: format!("{{ was: {was}, ok: 1 }}"), ..Reply::done() }
+    }
+}
+
+async fn call(program: &Program, make: fn(oneshot::Sender<Fault>) -> Call) -> Fault {
+    let (answer, answered) = oneshot::channel();
+    if program.calls.send(make(answer)).await.is_err() {
+        return Fault::NotRunning;
+    }
+    answered.await.unwrap_or(Fault::NotRunning)
+}
+
+/// One line of supervisord's own log.
+pub fn log(level: &str, line: &str) {
+    say::out(&format!("{} {level} {line}", Moment::now().supervisord()));
+}
