@@ -133,3 +133,89 @@ async fn call(program: &Program, make: fn(oneshot::Sender<Fault>) -> Call) -> Fa
 pub fn log(level: &str, line: &str) {
     say::out(&format!("{} {level} {line}", Moment::now().supervisord()));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::behaviour::Baked;
+    use crate::envfile::Settings;
+    use crate::options::Options;
+    use crate::paths::Volume;
+    use spec::Kind;
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    /// A container at a hundredth of the real pace, with only those programs.
+    fn container(broken: &str, kinds: &[Kind]) -> (tempfile::TempDir, Arc<World>, Supervisor) {
+        let dir = tempfile::tempdir().unwrap();
+        let volume = Volume::at(dir.path());
+        let baked = Baked::take(&mut Options::read(&["--version".into(), "v2.0".into()]).unwrap()).unwrap();
+        let behaviour = baked.in_environment(Some("0.01"), Some(broken)).unwrap();
+        crate::entrypoint::tree::make_directories(&volume).unwrap();
+        crate::entrypoint::tree::make_settings(&volume, behaviour.version).unwrap();
+        let settings = Settings::load(&volume, behaviour.version, &BTreeMap::new()).unwrap();
+        let mut specs = spec::programs(behaviour.version, &settings, true);
+        specs.retain(|spec| kinds.contains(&spec.kind));
+        let world = Arc::new(World::new(volume, behaviour, String::new(), BTreeMap::new()));
+        let supervisor = Supervisor::start(&world, specs);
+        (dir, world, supervisor)
+    }
+
+    async fn wait_for(supervisor: &Supervisor, name: &str, wanted: State) {
+        let reached = async {
+            while supervisor.state_of(name) != Some(wanted) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), reached).await.unwrap();
+    }
+
+    async fn ask(supervisor: &Supervisor, order: Order) -> Option<Fault> {
+        supervisor.obey(order).await.fault
+    }
+
+    #[tokio::test]
+    async fn starting_takes_startsecs_and_stopping_is_told_apart() {
+        let (_dir, _world, supervisor) = container("", &[Kind::Rts, Kind::Mcp]);
+        let mcp = || "mcp".to_owned();
+        assert_eq!(ask(&supervisor, Order::Start { name: mcp() }).await, Some(Fault::AlreadyStarted));
+        wait_for(&supervisor, "mcp", State::Running).await;
+        assert_eq!(ask(&supervisor, Order::Stop { name: mcp() }).await, Some(Fault::Success));
+        assert_eq!(ask(&supervisor, Order::Stop { name: mcp() }).await, Some(Fault::NotRunning));
+        let began = std::time::Instant::now();
+        assert_eq!(ask(&supervisor, Order::Start { name: mcp() }).await, Some(Fault::Success));
+        assert!(began.elapsed() >= Duration::from_millis(50), "startsecs is 5");
+        assert_eq!(ask(&supervisor, Order::Start { name: "cron".into() }).await, Some(Fault::BadName));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_keeps_dying_is_given_up() {
+        let (_dir, _world, supervisor) = container("backend-fatal", &[Kind::Rts, Kind::Backend]);
+        wait_for(&supervisor, "backend", State::Backoff).await;
+        wait_for(&supervisor, "backend", State::Fatal).await;
+        let again = ask(&supervisor, Order::Start { name: "backend".into() }).await;
+        assert_eq!(again, Some(Fault::AbnormalTermination));
+    }
+
+    #[tokio::test]
+    async fn mongod_ends_cleanly_in_time_and_is_killed_when_it_is_slow() {
+        for (broken, lock_is_empty) in [("", true), ("slow-mongod", false)] {
+            let (_dir, world, supervisor) = container(broken, &[Kind::Mongodb]);
+            wait_for(&supervisor, "mongodb", State::Running).await;
+            assert!(world.mongo().is_some());
+            supervisor.stop_all().await;
+            let left = std::fs::read_to_string(world.volume.mongod_lock()).unwrap();
+            assert_eq!(left.is_empty(), lock_is_empty, "{broken}");
+            assert!(world.mongo().is_none(), "a killed program offers nothing either");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_short_shutdown_timeout_saves_a_slow_mongod() {
+        let (_dir, world, supervisor) = container("slow-mongod", &[Kind::Mongodb]);
+        wait_for(&supervisor, "mongodb", State::Running).await;
+        assert_eq!(supervisor.obey(Order::ShutdownTimeout { millis: 100 }).await.text, "{ was: 15000, ok: 1 }");
+        supervisor.stop_all().await;
+        assert_eq!(std::fs::read_to_string(world.volume.mongod_lock()).unwrap(), "");
+    }
+}
