@@ -17,7 +17,7 @@ use crate::data::database::Database;
 use crate::world::World;
 use axum::Router;
 use axum::middleware;
-use axum::routing::{get, post, put};
+use axum::routing::{any, get, post, put};
 use envelope::ApiError;
 use serde_json::Value;
 use std::sync::Arc;
@@ -55,15 +55,19 @@ pub fn router(world: &Arc<World>) -> Router {
         .route("/datasources/test", post(datasources::test))
         .route("/consolidated-api/view", get(consolidated::view))
         .route("/consolidated-api/edit", get(consolidated::edit))
-        .fallback(|| async { ApiError::no_resource("path") })
+        .route("/{*rest}", any(no_resource))
         .layer(middleware::from_fn_with_state(Arc::clone(world), csrf::check))
         .with_state(Arc::clone(world));
-    Router::new().nest("/v1", v1)
+    Router::new().nest("/v1", v1).merge(nothing())
 }
 
 /// A part of the backend that has nothing to offer.
 pub fn nothing() -> Router {
-    Router::new().fallback(|| async { ApiError::no_resource("path") })
+    Router::new().route("/{*rest}", any(no_resource))
+}
+
+async fn no_resource() -> ApiError {
+    ApiError::no_resource("path")
 }
 
 /// Reads from the database.

@@ -97,3 +97,54 @@ async fn page(State(world): State<Arc<World>>) -> Response {
     let html = html.replace("{{version}}", &world.behaviour.version.to_string());
     ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::behaviour::Baked;
+    use crate::options::Options;
+    use crate::paths::Volume;
+    use std::collections::BTreeMap;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    /// The whole answer to a GET.
+    async fn get(address: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn pages_always_answer_and_the_api_only_while_the_backend_is_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let behaviour = Baked::take(&mut Options::read(&[]).unwrap()).unwrap().in_environment(None, None).unwrap();
+        let world = World::new(Volume::at(dir.path()), behaviour, "{\"version\":\"v1.99\"}".into(), BTreeMap::new());
+        world.loading_page.store(true, Ordering::SeqCst);
+        let world = Arc::new(world);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (bell, quit) = bell();
+        let server = tokio::spawn(serve(listener, router(&world), quit));
+
+        for path in ["/api/v1/health", "/api/v1/nothing", "/api/nothing", "/oauth2/x"] {
+            assert!(get(address, path).await.ends_with("\r\n\r\n502 Bad Gateway"), "{path}");
+        }
+        assert!(get(address, "/any/page").await.contains("id=\"loading\""));
+        assert!(get(address, "/info").await.ends_with("{\"version\":\"v1.99\"}"));
+        assert!(get(address, "/static/gone.js").await.starts_with("HTTP/1.1 404"));
+
+        world.api_open.store(true, Ordering::SeqCst);
+        world.loading_page.store(false, Ordering::SeqCst);
+        assert!(get(address, "/api/v1/nothing").await.contains("AE-APP-4027"));
+        assert!(get(address, "/api/v1/health").await.contains("AE-APP-4080"), "no database runs here");
+        assert!(get(address, "/any/page").await.contains("id=\"root\""));
+
+        bell.ring();
+        server.await.unwrap();
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+}
