@@ -1,0 +1,284 @@
+//! `[instances.<name>]`: the containers that are looked after.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::section::Section;
+use super::store::http_url;
+use super::value::{Value, from_string, one_of, wrong_type};
+use crate::model::ids::{InstanceName, PartName};
+use crate::model::part::{Cover, PartPlan};
+
+/// One container with its data and its app.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    /// Which app it is.
+    pub kind: Kind,
+    /// The container's name, without a leading `/`.
+    pub container: String,
+    /// Where Tidegate and people reach it, without a trailing `/`. Always there for Appsmith, and where there are checks.
+    pub url: Option<String>,
+    /// With which the checks log in.
+    pub login: Option<Login>,
+    /// How long a stop may take before the engine kills it.
+    pub stop_grace: Duration,
+    /// Writable mounts that no snapshot needs to hold.
+    pub acknowledge_mounts: Vec<String>,
+    /// Whether destructive commands ask for its name.
+    pub production: bool,
+    /// What a snapshot holds. Of a generic instance only, and there never empty.
+    pub parts: Vec<PartPlan>,
+    /// Run in the container before it is stopped. Of a generic instance only.
+    pub rest: Vec<Command>,
+    /// Run in the container to undo `rest`. Of a generic instance only.
+    pub wake: Vec<Command>,
+    /// Checks beside those that the kind brings.
+    pub checks: Vec<HttpCheck>,
+}
+
+/// Which app an instance is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Appsmith, all in one container.
+    Appsmith,
+    /// Any other container; the configuration says what its data is.
+    Generic,
+}
+
+/// With which the checks log in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// The user's name or address.
+    pub user: String,
+    /// The file with the password; see [`super::read_secret`].
+    pub password_file: PathBuf,
+}
+
+/// A program and its arguments, run without a shell. Prints without the arguments, which may hold a secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Command(pub Vec<String>);
+
+/// One request and what its answer must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpCheck {
+    /// What a person calls it; once an instance.
+    pub name: String,
+    /// Added to the instance's `url`; starts with `/`.
+    pub path: String,
+    /// The status that is well.
+    pub status: u16,
+    /// What the body must hold, if anything.
+    pub contains: Option<String>,
+    /// How long the whole answer may take.
+    pub timeout: Duration,
+}
+
+impl Instance {
+    /// Whether an instance is the one with users, where its own section does not say: the last stage, or without a
+    /// pipeline the one of that name.
+    pub(super) fn is_production(name: &InstanceName, last_stage: Option<&InstanceName>) -> bool {
+        last_stage.map_or(name.as_str() == "production", |last| last == name)
+    }
+
+    pub(super) fn read(section: &mut Section<'_, '_, '_>, production: bool) -> Option<Self> {
+        let kind = section.get("kind", Kind::Appsmith);
+        let container =
+            section.required("container", "write the container's name, as `docker ps` shows it", |name: &String| {
+                container_name(name)
+            });
+        let url = section.optional_checked("url", |text: &String| http_url(text));
+        let login = read_login(section);
+        let stop_grace = section.within("stop_grace", Duration::from_secs(120), SECOND..=3600 * SECOND);
+        let acknowledge_mounts = section.checked("acknowledge_mounts", Vec::new(), |paths: &Vec<String>| {
+            paths.iter().try_for_each(|path| mount_path(path))
+        });
+        let production = section.get("production", production);
+        let parts = section.list("parts", read_part);
+        let rest = section.get("rest", Vec::new());
+        let wake = section.get("wake", Vec::new());
+        let checks = section.list("checks", read_check);
+
+        check_kind(section, kind);
+        once_each(section, "parts", parts.iter().map(|part| part.name.as_str()));
+        once_each(section, "checks", checks.iter().map(|check| check.name.as_str()));
+
+        let container = container?;
+        let url = url.map(|url: String| url.trim_end_matches('/').to_owned());
+        Some(Self {
+            kind,
+            container,
+            url,
+            login,
+            stop_grace,
+            acknowledge_mounts,
+            production,
+            parts,
+            rest,
+            wake,
+            checks,
+        })
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What a kind needs and does not take.
+fn check_kind(section: &mut Section<'_, '_, '_>, kind: Kind) {
+    let mut refuse = |keys: &[&str], text: &str| {
+        for key in keys {
+            if section.is_given(key) {
+                section.problem(key, text);
+            }
+        }
+    };
+    match kind {
+        Kind::Appsmith => {
+            refuse(&["parts", "rest", "wake"], "only for `kind = \"generic\"`; of Appsmith Tidegate knows it");
+            if !section.is_given("url") {
+                section.missing("url", "write where Appsmith is reached from here");
+            }
+        }
+        Kind::Generic => {
+            refuse(&["login_user", "login_password_file"], "only for `kind = \"appsmith\"`");
+            if !section.is_given("parts") {
+                section.missing("parts", "a snapshot holds what its tables name");
+            }
+            if section.is_given("checks") && !section.is_given("url") {
+                section.missing("url", "the checks need it");
+            }
+        }
+    }
+}
+
+fn read_login(section: &mut Section<'_, '_, '_>) -> Option<Login> {
+    let user = section.optional("login_user");
+    let file = section.secret_file("login_password", "login_password_file");
+    match (user, file) {
+        (Some(user), Some(password_file)) => Some(Login { user, password_file }),
+        (Some(_), None) if !section.is_given("login_password") => {
+            section.problem("login_user", "needs `login_password_file` beside it");
+            None
+        }
+        (None, Some(_)) => {
+            section.problem("login_password_file", "needs `login_user` beside it");
+            None
+        }
+        _ => None,
+    }
+}
+
+fn read_part(section: &mut Section<'_, '_, '_>) -> Option<PartPlan> {
+    let name = section.required::<PartName>("name", "give the part a name, such as `\"data\"`", |_| Ok(()));
+    let mount =
+        section.required::<String>("mount", "write where the mount lies in the container", |path| mount_path(path));
+    let below = |paths: &Vec<String>| paths.iter().try_for_each(|path| path_below(path));
+    let include = section.checked("include", vec![".".to_owned()], below);
+    let exclude = section.checked("exclude", Vec::new(), below);
+    let cover = |paths: Vec<String>| paths.iter().map(|path| as_cover(path)).collect();
+    Some(PartPlan { name: name?, mount: mount?, cover: Cover { include: cover(include), exclude: cover(exclude) } })
+}
+
+fn read_check(section: &mut Section<'_, '_, '_>) -> Option<HttpCheck> {
+    let name = section.required::<String>("name", "give the check a name", |_| Ok(()));
+    section.get("type", CheckType::Http);
+    let path = section.checked("path", "/".to_owned(), |path| {
+        if path.starts_with('/') { Ok(()) } else { Err("must start with `/`".into()) }
+    });
+    let status = section.within("status", 200, 100..=599);
+    let contains = section.optional("contains");
+    let timeout = section.within("timeout", 10 * SECOND, SECOND / 10..=600 * SECOND);
+    Some(HttpCheck { name: name?, path, status, contains, timeout })
+}
+
+fn once_each<'n>(section: &mut Section<'_, '_, '_>, key: &str, names: impl Iterator<Item = &'n str>) {
+    let mut seen = Vec::new();
+    for name in names {
+        if seen.contains(&name) {
+            section.problem(key, format!("two are called `{name}`"));
+        }
+        seen.push(name);
+    }
+}
+
+/// What Docker takes as a name.
+fn container_name(text: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    if text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(fits) {
+        Ok(())
+    } else {
+        Err("must be letters, digits, `_`, `.` and `-`, without a `/` before them".into())
+    }
+}
+
+fn mount_path(text: &str) -> Result<(), String> {
+    let whole = |rest: &str| rest.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    match text.strip_prefix('/') {
+        Some(rest) if whole(rest) => Ok(()),
+        _ => {
+            Err(format!("`{text:?}` must be a path inside the container, such as `\"/data\"`, without `/` at its end"))
+        }
+    }
+}
+
+fn path_below(text: &str) -> Result<(), String> {
+    let inside = |part: &str| !matches!(part, "" | "." | "..");
+    if text == "." || text.strip_suffix('/').unwrap_or(text).split('/').all(inside) {
+        Ok(())
+    } else {
+        Err(format!("`{text:?}` must be a path below the mount, such as `\"db/files\"`, or `\".\"` for all of it"))
+    }
+}
+
+fn as_cover(text: &str) -> String {
+    if text == "." { String::new() } else { text.trim_end_matches('/').to_owned() }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum CheckType {
+    Http,
+}
+
+one_of!(CheckType, "a kind of check", "write `\"http\"`", "http" => CheckType::Http);
+
+one_of!(
+    Kind,
+    "a kind of instance",
+    "write `\"appsmith\"` or `\"generic\"`",
+    "appsmith" => Kind::Appsmith,
+    "generic" => Kind::Generic
+);
+
+impl Value for Command {
+    const WHAT: &'static str = "a command";
+    const HOW: &'static str = "write program and arguments, such as `[\"sync\", \"-f\"]`";
+    fn from_toml(value: &toml::de::DeValue<'_>) -> Result<Self, String> {
+        if !matches!(value, toml::de::DeValue::Array(_)) {
+            return Err(wrong_type::<Self>(value));
+        }
+        match Vec::<Argument>::from_toml(value)? {
+            words if words.first().is_none_or(|program| program.0.is_empty()) => {
+                Err(format!("must not be empty; {}", Self::HOW))
+            }
+            words => Ok(Self(words.into_iter().map(|word| word.0).collect())),
+        }
+    }
+    /// Without the arguments, which may hold a secret.
+    fn to_toml(&self) -> String {
+        let program = self.0.first().cloned();
+        let rest = self.0.iter().skip(1).map(|_| "…".to_owned());
+        program.into_iter().chain(rest).collect::<Vec<_>>().to_toml()
+    }
+}
+
+/// A word of a command; may be empty.
+struct Argument(String);
+
+from_string!(Argument, "a text", "write it in quotes", |text| Ok(Self(text.to_owned())), |word| word.0.clone());
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let program = self.0.first().map_or("", String::as_str);
+        write!(f, "Command({program:?} and {} more)", self.0.len().saturating_sub(1))
+    }
+}
