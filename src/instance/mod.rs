@@ -1,5 +1,14 @@
 //! The app in a container: what of its files is data, how it comes to rest, how to see that it is well.
 
+pub mod appsmith;
+pub mod files;
+pub mod gate;
+pub mod generic;
+pub mod mounts;
+pub mod secret;
+#[cfg(test)]
+mod testing;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -34,6 +43,18 @@ pub trait InstanceAdapter: Send + Sync + fmt::Debug {
     /// What a snapshot of it holds, decided from what lies there. Fails closed: a writable mount that no
     /// part covers must be acknowledged in the configuration.
     fn parts(&self, view: &ContainerView, listings: &[(String, Listing)]) -> Result<Vec<PartPlan>, InstanceError>;
+
+    /// Refuses, before anything is stopped, where the app's own settings say that its mounts do not hold all of
+    /// its data, or that it would not stay at rest. Read through a helper that has `mounts` at `/v0`, `/v1` and so on.
+    async fn preflight(
+        &self,
+        engine: &dyn ContainerEngine,
+        helper: &str,
+        mounts: &[String],
+    ) -> Result<(), InstanceError> {
+        let _ = (engine, helper, mounts);
+        Ok(())
+    }
 
     /// Inside the running container: makes its programs stop in good order, before the container is
     /// stopped. May be called again, and for a container that is not running does nothing.
@@ -149,6 +170,14 @@ pub enum InstanceError {
         mount: String,
         /// What is mounted there.
         source_text: String,
+    },
+    /// It keeps data where no part of a snapshot reaches.
+    #[error("`{instance}` keeps data out of a snapshot's reach: {reason}")]
+    OutOfReach {
+        /// Which.
+        instance: InstanceName,
+        /// Which data, and where.
+        reason: String,
     },
     /// It cannot be brought to rest now.
     #[error("`{instance}` cannot be brought to rest: {reason}")]

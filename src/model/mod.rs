@@ -1,9 +1,11 @@
 //! Decisions and names. Pure: no I/O, no clock, no async, nothing of ours above it.
 
+pub mod checkpoints;
 pub mod definition;
 pub mod ids;
 pub mod layout;
 pub mod manifest;
 pub mod observation;
 pub mod part;
+pub mod verdict;
 pub mod version;

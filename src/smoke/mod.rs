@@ -1,1 +1,3 @@
+//! The checks that any app can be given by configuration.
 
+pub mod http;

@@ -1,0 +1,239 @@
+//! Appsmith in its one container.
+//!
+//! ```text
+//! parts, settings     which files are data, and whether all of it is there      pure
+//! checkpoints (model) which versions to stop at                                 pure
+//! supervisor, rest    the programs inside, to rest and awake                    by exec
+//! answer ◄ client ◄ session ◄ api                                               by HTTP
+//! ready ◄ watch       whether it is up; the decision is pure, the loop looks
+//! observe             what is there and what works, for the verdict
+//! ```
+
+mod answer;
+mod api;
+mod client;
+mod observe;
+mod parts;
+mod ready;
+mod rest;
+mod session;
+mod settings;
+mod supervisor;
+mod watch;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use self::answer::ApiError;
+use self::api::Api;
+use self::client::Client;
+use self::rest::RestError;
+pub use self::session::Login;
+use self::settings::Settings;
+use crate::engine::{ContainerEngine, ContainerView, Listing};
+use crate::instance::files::read_file;
+use crate::instance::gate::ReadyOptions;
+use crate::instance::{Cleanliness, InstanceAdapter, InstanceError, NoWay, Survey};
+use crate::model::checkpoints;
+use crate::model::ids::InstanceName;
+use crate::model::observation::{Observation, Seen, SeenResult};
+use crate::model::part::PartPlan;
+use crate::model::verdict::READY_CHECK;
+use crate::model::version::Version;
+use crate::smoke::http::HttpCheck;
+
+/// What the configuration says about an Appsmith.
+#[derive(Clone, Debug)]
+pub struct AppsmithOptions {
+    /// As the configuration calls it.
+    pub name: InstanceName,
+    /// The container's name.
+    pub container: String,
+    /// Where people reach it, such as `http://127.0.0.1:8080`.
+    pub url: String,
+    /// Without one, only what anybody sees is checked.
+    pub login: Option<Login>,
+    /// How long a stop may take before the engine kills it; Appsmith needs a minute and more.
+    pub stop_grace: Duration,
+    /// Writable mounts that no snapshot needs to hold, by their place in the container.
+    pub acknowledge_mounts: Vec<String>,
+    /// How patiently to wait for it.
+    pub ready: ReadyOptions,
+    /// More to check than what is checked by itself.
+    pub checks: Vec<HttpCheck>,
+    /// Before a rest, tell mongod to quit as soon as it is asked. Where that fails, nothing is lost but time.
+    pub quick_mongod_stop: bool,
+}
+
+/// Appsmith in its one container.
+#[derive(Debug)]
+pub struct Appsmith {
+    options: AppsmithOptions,
+    api: Api,
+}
+
+const FORMAT_MARKER: &str = "/appsmith-stacks/data/mongodb/.appsmith-mongo-fcv-min";
+const FORMAT_MARKER_LIMIT_BYTES: usize = 4096;
+const DOCKER_ENV: &str = "/appsmith-stacks/configuration/docker.env";
+const DOCKER_ENV_LIMIT_BYTES: usize = 1024 * 1024;
+
+impl Appsmith {
+    /// Checks the address; sends nothing.
+    pub fn new(options: AppsmithOptions) -> Result<Self, InstanceError> {
+        let client = Client::new(&options.url).map_err(|source| InstanceError::Request {
+            instance: options.name.clone(),
+            action: format!("use the address `{}`", crate::instance::secret::mask_addresses(&options.url)),
+            source,
+        })?;
+        let api = Api::new(client, options.login.clone());
+        Ok(Self { options, api })
+    }
+
+    fn instance(&self) -> InstanceName {
+        self.options.name.clone()
+    }
+
+    fn failed(&self, action: &str, error: ApiError) -> InstanceError {
+        match error {
+            ApiError::LoginRefused { user } => InstanceError::LoginRefused { instance: self.instance(), user },
+            error => {
+                InstanceError::Request { instance: self.instance(), action: action.to_owned(), source: error.into() }
+            }
+        }
+    }
+
+    fn not_rested(&self, error: RestError) -> InstanceError {
+        match error {
+            RestError::Refused(reason) => InstanceError::CannotRest { instance: self.instance(), reason },
+            RestError::Engine(error) => error.into(),
+        }
+    }
+
+    fn not_woken(&self, error: RestError) -> InstanceError {
+        match error {
+            RestError::Refused(reason) => InstanceError::NotReady { instance: self.instance(), reason },
+            RestError::Engine(error) => error.into(),
+        }
+    }
+}
+
+#[async_trait]
+impl InstanceAdapter for Appsmith {
+    fn name(&self) -> &InstanceName {
+        &self.options.name
+    }
+
+    fn container(&self) -> &str {
+        &self.options.container
+    }
+
+    fn url(&self) -> Option<&str> {
+        Some(&self.options.url)
+    }
+
+    fn stop_grace(&self) -> Duration {
+        self.options.stop_grace
+    }
+
+    fn survey(&self, view: &ContainerView) -> Vec<Survey> {
+        parts::survey(view)
+    }
+
+    fn parts(&self, view: &ContainerView, listings: &[(String, Listing)]) -> Result<Vec<PartPlan>, InstanceError> {
+        parts::plan(&self.options.name, view, listings, &self.options.acknowledge_mounts)
+    }
+
+    async fn preflight(
+        &self,
+        engine: &dyn ContainerEngine,
+        helper: &str,
+        mounts: &[String],
+    ) -> Result<(), InstanceError> {
+        let given = engine.definition(self.container()).await?.config;
+        let file = read_file(engine, helper, mounts, DOCKER_ENV, DOCKER_ENV_LIMIT_BYTES).await?.unwrap_or_default();
+        let settings = Settings::effective(&given, &String::from_utf8_lossy(&file));
+        if let Some(reason) = settings.out_of_reach() {
+            return Err(InstanceError::OutOfReach { instance: self.instance(), reason });
+        }
+        if settings.heals_itself() {
+            return Err(self.not_rested(RestError::heals_itself()));
+        }
+        Ok(())
+    }
+
+    async fn rest(&self, engine: &dyn ContainerEngine) -> Result<(), InstanceError> {
+        let quick = self.options.quick_mongod_stop;
+        rest::rest(engine, self.container(), quick).await.map_err(|error| self.not_rested(error))
+    }
+
+    async fn wake(&self, engine: &dyn ContainerEngine) -> Result<(), InstanceError> {
+        rest::wake(engine, self.container()).await.map_err(|error| self.not_woken(error))
+    }
+
+    fn is_clean(&self, view: &ContainerView, listings: &[(String, Listing)]) -> Cleanliness {
+        parts::cleanliness(view, listings)
+    }
+
+    async fn data_format(
+        &self,
+        engine: &dyn ContainerEngine,
+        helper: &str,
+        mounts: &[String],
+    ) -> Result<Option<String>, InstanceError> {
+        let marker = read_file(engine, helper, mounts, FORMAT_MARKER, FORMAT_MARKER_LIMIT_BYTES).await?;
+        let text = marker.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
+        Ok(text.filter(|text| !text.is_empty()))
+    }
+
+    async fn version(&self, _engine: &dyn ContainerEngine) -> Result<Option<Version>, InstanceError> {
+        match self.api.info().await {
+            Ok(version) => Ok(version),
+            Err(ApiError::NotUp { why }) => {
+                tracing::debug!(instance = %self.options.name, why, "version not known while it does not answer");
+                Ok(None)
+            }
+            Err(error) => Err(self.failed("ask for the version", error)),
+        }
+    }
+
+    async fn ready(
+        &self,
+        engine: &dyn ContainerEngine,
+        expected: Option<&Version>,
+        tell: &(dyn Fn(String) + Send + Sync),
+    ) -> Result<(), InstanceError> {
+        watch::until_ready(self, engine, expected, tell).await
+    }
+
+    async fn observe(&self, engine: &dyn ContainerEngine) -> Result<Observation, InstanceError> {
+        let mut seen = Observation::default();
+        let title = format!("`{}` answers", self.options.name);
+        let result = match watch::quick_probe(self, engine).await? {
+            None => SeenResult::Pass,
+            Some(reason) => SeenResult::Fail { reason },
+        };
+        let answers = result == SeenResult::Pass;
+        seen.checks.insert(READY_CHECK.into(), Seen { title: title.clone(), result });
+        if answers {
+            match observe::look_at_everything(&self.api, &mut seen).await {
+                Ok(()) => {}
+                Err(ApiError::NotUp { why }) => {
+                    let result =
+                        SeenResult::Fail { reason: format!("it stopped to answer while it was checked: {why}") };
+                    seen.checks.insert(READY_CHECK.into(), Seen { title, result });
+                }
+                Err(error) => return Err(self.failed("look at the applications", error)),
+            }
+        }
+        for check in &self.options.checks {
+            let client = self.api.client();
+            seen.checks.insert(check.id(), check.run(client.http(), Some(client.base())).await);
+        }
+        Ok(seen)
+    }
+
+    fn hops(&self, from: &Version, to: &Version) -> Result<Vec<Version>, NoWay> {
+        checkpoints::hops(from, to).map_err(|reason| NoWay { from: from.clone(), to: to.clone(), reason })
+    }
+}

@@ -1,0 +1,118 @@
+//! The settings that an Appsmith runs with: its container's environment over `configuration/docker.env`.
+//!
+//! Only the few that decide whether a snapshot can hold everything are looked at; the file also holds the keys to
+//! all stored passwords, so it is never logged and not kept.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::Value;
+
+/// Names and values in effect. Never shown.
+#[derive(Default)]
+pub struct Settings(BTreeMap<String, String>);
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Settings {
+    /// `config` has the shape of Docker's create request, `file` is the text of `docker.env`.
+    pub fn effective(config: &Value, file: &str) -> Self {
+        let mut settings: BTreeMap<String, String> = file.lines().filter_map(parse_line).collect();
+        let given = config.get("Env").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        for (name, value) in given.filter_map(|pair| pair.split_once('=')) {
+            // The old name of the same setting.
+            let name = if name == "APPSMITH_MONGODB_URI" { "APPSMITH_DB_URL" } else { name };
+            if name.starts_with("APPSMITH_") {
+                settings.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        if let Some(url) = settings.remove("APPSMITH_MONGODB_URI") {
+            settings.entry("APPSMITH_DB_URL".into()).or_insert(url);
+        }
+        Self(settings)
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// A program inside the container that restarts what does not answer, so that nothing stays at rest.
+    pub fn heals_itself(&self) -> bool {
+        self.get("APPSMITH_AUTO_HEAL") == Some("1")
+    }
+
+    /// Data that lies elsewhere than in the container's mounts, in words and without secrets.
+    pub fn out_of_reach(&self) -> Option<String> {
+        if let Some(url) = self.get("APPSMITH_DB_URL") {
+            let embedded = url.contains("localhost") || url.contains("127.0.0.1");
+            if !url.starts_with("mongodb") {
+                return Some("its database is no MongoDB, and this version can only keep the embedded one".into());
+            }
+            if !embedded {
+                return Some("its MongoDB is an outside one, and this version can only keep the embedded one".into());
+            }
+        }
+        match self.get("APPSMITH_GIT_ROOT") {
+            Some(root) if !root.starts_with("/appsmith-stacks/") && root.starts_with('/') => {
+                Some(format!("its Git clones lie in {root}, which no snapshot holds"))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn parse_line(line: &str) -> Option<(String, String)> {
+    let line = line.trim();
+    let line = line.strip_prefix("export ").unwrap_or(line);
+    let (name, value) = line.split_once('=').filter(|_| !line.starts_with('#'))?;
+    let value = value.trim();
+    let quoted = |quote: char| value.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+    Some((name.trim().to_owned(), quoted('"').or_else(|| quoted('\'')).unwrap_or(value).to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn settings(given: &[&str], file: &str) -> Settings {
+        Settings::effective(&json!({ "Env": given }), file)
+    }
+
+    #[test]
+    fn the_containers_environment_wins() {
+        let file = "# settings\nAPPSMITH_AUTO_HEAL=1\nAPPSMITH_DB_URL='mongodb://a:b@localhost:27017/appsmith'\n";
+        assert!(settings(&[], file).heals_itself());
+        assert!(!settings(&["APPSMITH_AUTO_HEAL=0"], file).heals_itself());
+        assert_eq!(settings(&[], file).out_of_reach(), None);
+        assert_eq!(settings(&[], "").out_of_reach(), None);
+    }
+
+    #[test]
+    fn an_outside_database_is_found_under_both_names_and_not_shown() {
+        let outside = "mongodb+srv://user:hunter2@cluster.example/appsmith";
+        for settings in [
+            settings(&[&format!("APPSMITH_DB_URL={outside}")], "APPSMITH_DB_URL=mongodb://x@127.0.0.1/a"),
+            settings(&[&format!("APPSMITH_MONGODB_URI={outside}")], ""),
+            settings(&[], &format!("export APPSMITH_MONGODB_URI=\"{outside}\"")),
+            settings(&["APPSMITH_DB_URL=postgresql://localhost/a"], ""),
+        ] {
+            let reason = settings.out_of_reach().unwrap();
+            assert!(reason.contains("this version can only keep the embedded one"), "{reason}");
+            assert!(!format!("{reason} {settings:?}").contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn git_in_memory_is_out_of_reach() {
+        assert!(settings(&["APPSMITH_GIT_ROOT=/dev/shm/git-storage"], "").out_of_reach().is_some());
+        for inside in ["/appsmith-stacks/git-storage", "./container-volumes/git_storage", ""] {
+            assert_eq!(settings(&[&format!("APPSMITH_GIT_ROOT={inside}")], "").out_of_reach(), None);
+        }
+    }
+}

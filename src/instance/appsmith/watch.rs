@@ -1,0 +1,143 @@
+//! The loop around [`ready`](super::ready): looks, asks the gate, and waits.
+
+use tokio::time::{Instant, sleep};
+
+use super::Appsmith;
+use super::answer::ApiError;
+use super::ready::{Decision, Gate, Look};
+use super::supervisor::{self, ProgramState};
+use crate::engine::{ContainerEngine, ContainerState, EngineError};
+use crate::instance::gate::with_excerpt;
+use crate::instance::{InstanceAdapter, InstanceError};
+use crate::model::version::Version;
+
+/// How many lines of the log are enough to see that it moves, and to show what went wrong.
+const LOG_LINES: u32 = 40;
+/// An engine that fails so often in a row is not coming back soon.
+const ENGINE_FAILURES: u32 = 5;
+
+/// Waits until the gate says yes or no.
+pub async fn until_ready(
+    app: &Appsmith,
+    engine: &dyn ContainerEngine,
+    expected: Option<&Version>,
+    tell: &(dyn Fn(String) + Send + Sync),
+) -> Result<(), InstanceError> {
+    let options = &app.options.ready;
+    let mut gate = Gate::new(options, expected, app.api.has_login());
+    let begin = Instant::now();
+    let mut failures = 0;
+    let mut told = String::new();
+    loop {
+        let look = match look(app, engine).await {
+            Ok(look) => look,
+            Err(error) if failures + 1 >= ENGINE_FAILURES => return Err(error.into()),
+            Err(error) => {
+                failures += 1;
+                tracing::warn!(container = app.container(), error = %error, "engine failed while waiting");
+                sleep(options.poll).await;
+                continue;
+            }
+        };
+        failures = 0;
+        if let Some(view) = &look.view {
+            app.api.meets(&view.id);
+        }
+        let decision = gate.weigh(begin.elapsed(), &look);
+        if let Some(phase) = gate.phase().map(ToString::to_string).filter(|phase| *phase != told) {
+            tracing::debug!(container = app.container(), phase, "waiting");
+            told = phase.clone();
+            tell(phase);
+        }
+        match decision {
+            Decision::Ready => return Ok(()),
+            Decision::GiveUp(reason) => {
+                let reason = with_excerpt(&explained(reason, &look.log), &look.log);
+                return Err(InstanceError::NotReady { instance: app.instance(), reason });
+            }
+            Decision::Wait => {}
+            Decision::LogIn => match app.api.log_in().await {
+                Ok(()) => {
+                    gate.logged_in();
+                    continue;
+                }
+                Err(ApiError::NotUp { why }) => {
+                    tracing::debug!(container = app.container(), why, "stopped to answer at the login");
+                    gate.lost();
+                }
+                Err(error) => return Err(app.failed("log in", error)),
+            },
+        }
+        sleep(options.poll).await;
+    }
+}
+
+/// Sees everything at once. Only the engine can fail; what the app does not say is part of the look.
+async fn look(app: &Appsmith, engine: &dyn ContainerEngine) -> Result<Look, EngineError> {
+    let container = app.container();
+    let view = engine.find(container).await?;
+    let log = match &view {
+        Some(_) => engine.logs(container, LOG_LINES).await?,
+        None => String::new(),
+    };
+    if view.as_ref().is_none_or(|view| view.state != ContainerState::Running) {
+        let nothing = || "the container does not run".to_owned();
+        let (programs, info) = (Err(nothing()), Err(nothing()));
+        return Ok(Look { view, programs, info, health: Err(nothing()), migrating: Err(nothing()), log });
+    }
+    let words = |error: ApiError| match error {
+        ApiError::NotUp { why } => why,
+        error => error.to_string(),
+    };
+    let api = &app.api;
+    let (programs, info, health, tenant) =
+        tokio::join!(supervisor::status(engine, container), api.info(), api.health(), api.tenant());
+    Ok(Look {
+        view,
+        // An exec fails while the container starts or ends, which the next look shows.
+        programs: programs.unwrap_or_else(|error| Err(error.to_string())),
+        info: info.map_err(words),
+        health: health.map_err(words),
+        migrating: tenant.map(|tenant| tenant.migrating).map_err(words),
+        log,
+    })
+}
+
+/// One look, for checks that do not wait: what is wrong, if anything.
+pub async fn quick_probe(app: &Appsmith, engine: &dyn ContainerEngine) -> Result<Option<String>, EngineError> {
+    let look = look(app, engine).await?;
+    let Some(view) = &look.view else {
+        return Ok(Some("its container is gone".into()));
+    };
+    if view.state != ContainerState::Running {
+        return Ok(Some("its container does not run".into()));
+    }
+    app.api.meets(&view.id);
+    Ok(match (&look.programs, &look.health, &look.migrating) {
+        (Err(why), _, _) => Some(format!("its supervisor does not answer: {why}")),
+        (Ok(programs), _, _) if programs.iter().any(|it| it.state != ProgramState::Running) => {
+            let down = programs.iter().filter(|it| it.state != ProgramState::Running).map(ToString::to_string);
+            Some(format!("its program {}", down.collect::<Vec<_>>().join(", ")))
+        }
+        (_, Err(why), _) | (_, _, Err(why)) => Some(format!("its backend does not answer: {why}")),
+        (_, _, Ok(true)) => Some("it still migrates".into()),
+        (Ok(_), Ok(()), Ok(false)) => None,
+    })
+}
+
+/// Lines of its log that say more than a state, and what they mean.
+const MEANINGS: &[(&str, &str)] = &[
+    ("skipped some required update", "a checkpoint version was jumped over"),
+    ("CHECKPOINT MISSED", "a checkpoint version was jumped over"),
+    ("ABORTED MIGRATION", "a migration failed"),
+    ("MongoDB Replica Set is not enabled", "its outside MongoDB is no replica set"),
+    ("Unable to load environment configuration", "docker.env does not follow the strict rules of v2.5.1 and later"),
+    ("No space left on device", "its disk is full"),
+];
+
+fn explained(reason: String, log: &str) -> String {
+    match MEANINGS.iter().find(|(line, _)| log.contains(line)) {
+        Some((_, meaning)) => format!("{reason}; by its log, {meaning}"),
+        None => reason,
+    }
+}

@@ -1,0 +1,448 @@
+//! What the checks saw before, against what they see now.
+//!
+//! The one rule: **what worked before must work now, and what was there before must be there now.**
+//! What is new, or differs only in order or name, never fails a verdict.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::observation::{Inventory, Observation, Seen, SeenResult};
+
+/// The check that says whether the app answers at all. It must pass even where it was never seen before.
+pub const READY_CHECK: &str = "ready";
+
+/// The kind of things in an inventory whose name is not a name: the structure of a page, such as
+/// `BUTTON_WIDGET×2`, by the page's id.
+pub const STRUCTURE_KIND: &str = "page-structure";
+
+/// The structure of a page that shows nothing.
+pub const EMPTY_STRUCTURE: &str = "empty";
+
+/// The judgement over one instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Verdict {
+    /// One for each check and each thing worth a word, failures first.
+    pub items: Vec<Item>,
+}
+
+/// The judgement over one check or one thing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Item {
+    /// The check's id, or `<kind>:<id>` of a thing.
+    pub id: String,
+    /// What a person calls it, such as ``page `Orders` of app `Shop` ``.
+    pub title: String,
+    /// How it is.
+    pub outcome: Outcome,
+}
+
+/// How a thing is, seen against how it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum Outcome {
+    /// It worked, and does not any more; or it was there, and is not.
+    Fail {
+        /// What is wrong.
+        reason: String,
+    },
+    /// It worked, and whether it still does could not be found out.
+    Error {
+        /// Why not.
+        reason: String,
+    },
+    /// Nothing can be said; a person decides.
+    Inconclusive {
+        /// Why.
+        reason: String,
+    },
+    /// It did not work before either. Warns.
+    KnownBad {
+        /// What is wrong now.
+        reason: String,
+    },
+    /// It was not there before, and does not work. Warns.
+    NewAndBad {
+        /// What is wrong.
+        reason: String,
+    },
+    /// It is there, but not quite as it was. Warns.
+    Changed {
+        /// From what to what.
+        reason: String,
+    },
+    /// It works.
+    Pass,
+}
+
+impl Outcome {
+    /// A verdict with one of these is no pass.
+    pub fn blocks(&self) -> bool {
+        matches!(self, Self::Fail { .. } | Self::Error { .. } | Self::Inconclusive { .. })
+    }
+
+    /// What blocks comes first.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Fail { .. } => 0,
+            Self::Error { .. } => 1,
+            Self::Inconclusive { .. } => 2,
+            Self::KnownBad { .. } => 3,
+            Self::NewAndBad { .. } => 4,
+            Self::Changed { .. } => 5,
+            Self::Pass => 6,
+        }
+    }
+
+    fn word(&self) -> (&'static str, Option<&str>) {
+        match self {
+            Self::Fail { reason } => ("fail", Some(reason)),
+            Self::Error { reason } => ("error", Some(reason)),
+            Self::Inconclusive { reason } => ("inconclusive", Some(reason)),
+            Self::KnownBad { reason } => ("known bad", Some(reason)),
+            Self::NewAndBad { reason } => ("new and bad", Some(reason)),
+            Self::Changed { reason } => ("changed", Some(reason)),
+            Self::Pass => ("pass", None),
+        }
+    }
+}
+
+impl Verdict {
+    /// Nothing that worked is broken, nothing vanished, and nothing is left open.
+    pub fn is_pass(&self) -> bool {
+        !self.items.iter().any(|item| item.outcome.blocks())
+    }
+
+    /// What keeps it from being a pass.
+    pub fn blocking(&self) -> impl Iterator<Item = &Item> {
+        self.items.iter().filter(|item| item.outcome.blocks())
+    }
+
+    /// What a person should know although it does not block.
+    pub fn warnings(&self) -> impl Iterator<Item = &Item> {
+        self.items.iter().filter(|item| !item.outcome.blocks() && item.outcome != Outcome::Pass)
+    }
+
+    /// The count, and a line for everything that is not simply well.
+    pub fn lines(&self) -> Vec<String> {
+        let passed = self.items.iter().filter(|item| item.outcome == Outcome::Pass).count();
+        let count = |what: &dyn Fn(&Item) -> bool| self.items.iter().filter(|item| what(item)).count();
+        let blocking = count(&|item| item.outcome.blocks());
+        let warnings = self.items.len() - passed - blocking;
+        let mut lines = vec![format!("{passed} passed, {blocking} failed, {warnings} warned")];
+        lines.extend(self.items.iter().filter(|item| item.outcome != Outcome::Pass).map(ToString::to_string));
+        lines
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.lines().join("\n"))
+    }
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.outcome.word() {
+            (word, Some(reason)) => write!(f, "{word}: {}: {reason}", self.title),
+            (word, None) => write!(f, "{word}: {}", self.title),
+        }
+    }
+}
+
+/// Judges `after` by `baseline`: what was seen right before an upgrade, or what a snapshot's manifest
+/// says was seen when it was taken. An empty baseline asks only that the app answers.
+pub fn compare(baseline: &Observation, after: &Observation) -> Verdict {
+    let mut items: Vec<Item> = Vec::new();
+    // An app that stopped to answer shows no inventory: that is one failure, not one for each thing.
+    let blind = answers(baseline) && !answers(after);
+    if !blind {
+        items.extend(same_database(&baseline.inventory, &after.inventory));
+        items.extend(judge_things(&baseline.inventory, &after.inventory));
+    }
+    for (id, before) in &baseline.checks {
+        let now = after.checks.get(id);
+        if now.is_some() || !blind || id == READY_CHECK {
+            items.push(judge_check(id, before, now));
+        }
+    }
+    let new = after.checks.iter().filter(|(id, _)| !baseline.checks.contains_key(*id));
+    items.extend(new.map(|(id, seen)| Item {
+        id: id.clone(),
+        title: seen.title.clone(),
+        outcome: judge_new(id, seen),
+    }));
+    items.sort_by(|one, other| (one.outcome.rank(), &one.id).cmp(&(other.outcome.rank(), &other.id)));
+    Verdict { items }
+}
+
+fn answers(observation: &Observation) -> bool {
+    observation.checks.get(READY_CHECK).is_some_and(|seen| seen.result == SeenResult::Pass)
+}
+
+fn judge_check(id: &str, before: &Seen, now: Option<&Seen>) -> Item {
+    use SeenResult as S;
+    let outcome = match (&before.result, now.map(|seen| &seen.result)) {
+        (_, Some(S::Pass)) => Outcome::Pass,
+        (S::Pass, Some(S::Fail { reason })) => Outcome::Fail { reason: reason.clone() },
+        (S::Pass, Some(S::Error { reason })) => Outcome::Error { reason: reason.clone() },
+        (S::Pass, None) => Outcome::Inconclusive { reason: "it passed before and was not checked now".into() },
+        (S::Fail { .. }, Some(S::Fail { reason } | S::Error { reason })) => {
+            Outcome::KnownBad { reason: reason.clone() }
+        }
+        (S::Error { reason: before }, Some(S::Fail { reason })) => {
+            Outcome::Inconclusive { reason: format!("{reason} (before, it could not be checked: {before})") }
+        }
+        (S::Error { .. }, Some(S::Error { reason })) => Outcome::KnownBad { reason: reason.clone() },
+        (S::Fail { .. } | S::Error { .. }, None) => Outcome::Changed { reason: "it is not checked any more".into() },
+    };
+    let title = now.unwrap_or(before).title.clone();
+    Item { id: id.to_owned(), title, outcome }
+}
+
+fn judge_new(id: &str, seen: &Seen) -> Outcome {
+    match &seen.result {
+        SeenResult::Pass => Outcome::Pass,
+        SeenResult::Fail { reason } if id == READY_CHECK => Outcome::Fail { reason: reason.clone() },
+        SeenResult::Error { reason } if id == READY_CHECK => Outcome::Error { reason: reason.clone() },
+        SeenResult::Fail { reason } | SeenResult::Error { reason } => Outcome::NewAndBad { reason: reason.clone() },
+    }
+}
+
+fn same_database(before: &Inventory, now: &Inventory) -> Option<Item> {
+    let was = before.instance_id.as_ref()?;
+    let outcome = match &now.instance_id {
+        Some(is) if is == was => Outcome::Pass,
+        Some(is) => Outcome::Fail { reason: format!("it is another database: its id was `{was}` and is `{is}`") },
+        None => Outcome::Error { reason: "its id cannot be read any more".into() },
+    };
+    Some(Item { id: "instance".into(), title: "the instance's database".into(), outcome })
+}
+
+/// Says nothing about what is as it was, so that a large instance gives a short verdict.
+fn judge_things(before: &Inventory, now: &Inventory) -> Vec<Item> {
+    let nothing = BTreeMap::new();
+    let mut items = Vec::new();
+    for (kind, were) in &before.things {
+        let are = now.things.get(kind).unwrap_or(&nothing);
+        for (id, was) in were {
+            let outcome = match are.get(id) {
+                Some(is) if is == was => continue,
+                is if kind == STRUCTURE_KIND => match judge_structure(was, is) {
+                    Some(outcome) => outcome,
+                    None => continue,
+                },
+                Some(is) => Outcome::Changed { reason: format!("it is now called `{is}`") },
+                None => Outcome::Fail { reason: "it is gone".into() },
+            };
+            let title = match kind.as_str() {
+                STRUCTURE_KIND => format!("what {} shows", title_of_page(before, id)),
+                _ => format!("{kind} `{was}`"),
+            };
+            items.push(Item { id: format!("{kind}:{id}"), title, outcome });
+        }
+    }
+    items
+}
+
+/// A page that vanished is reported as a page; here only what it shows counts.
+fn judge_structure(was: &str, is: Option<&String>) -> Option<Outcome> {
+    let is = is?;
+    let reason = format!("it was {was}, it is {is}");
+    Some(if is == EMPTY_STRUCTURE { Outcome::Fail { reason } } else { Outcome::Changed { reason } })
+}
+
+fn title_of_page(inventory: &Inventory, id: &str) -> String {
+    let name = inventory.things.get("page").and_then(|pages| pages.get(id));
+    name.map_or_else(|| format!("page {id}"), |name| format!("page `{name}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::{btree_map, vec};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn fail(reason: &str) -> SeenResult {
+        SeenResult::Fail { reason: reason.into() }
+    }
+
+    fn error(reason: &str) -> SeenResult {
+        SeenResult::Error { reason: reason.into() }
+    }
+
+    fn observed(checks: &[(&str, SeenResult)], things: &[(&str, &str, &str)]) -> Observation {
+        let mut observation = Observation::default();
+        observation.inventory.instance_id = Some("64f0".into());
+        for (id, result) in checks {
+            observation.checks.insert((*id).into(), Seen { title: format!("check {id}"), result: result.clone() });
+        }
+        for (kind, id, name) in things {
+            observation.inventory.things.entry((*kind).into()).or_default().insert((*id).into(), (*name).into());
+        }
+        observation
+    }
+
+    #[test]
+    fn every_change_of_a_check_has_its_outcome() {
+        let word = |before: Option<SeenResult>, now: Option<SeenResult>| {
+            let side = |result: Option<SeenResult>| match result {
+                Some(result) => observed(&[("a", result)], &[]),
+                None => observed(&[], &[]),
+            };
+            let verdict = compare(&side(before), &side(now));
+            verdict.items.iter().find(|item| item.id == "a").map_or("nothing", |item| item.outcome.word().0)
+        };
+        let (pass, bad, odd) = (|| Some(SeenResult::Pass), || Some(fail("b")), || Some(error("e")));
+        let table = [
+            (pass(), pass(), "pass"),
+            (pass(), bad(), "fail"),
+            (pass(), odd(), "error"),
+            (pass(), None, "inconclusive"),
+            (bad(), pass(), "pass"),
+            (bad(), bad(), "known bad"),
+            (bad(), odd(), "known bad"),
+            (bad(), None, "changed"),
+            (odd(), pass(), "pass"),
+            (odd(), bad(), "inconclusive"),
+            (odd(), odd(), "known bad"),
+            (odd(), None, "changed"),
+            (None, pass(), "pass"),
+            (None, bad(), "new and bad"),
+            (None, odd(), "new and bad"),
+        ];
+        for (before, now, expected) in table {
+            assert_eq!(word(before.clone(), now.clone()), expected, "{before:?} -> {now:?}");
+        }
+    }
+
+    #[test]
+    fn a_person_reads_which_page_of_which_app() {
+        let title = "page `Orders` of app `Shop`";
+        let at = |result| {
+            let mut seen = observed(&[], &[("application", "a1", "Shop"), ("datasource", "d1", "warehouse")]);
+            seen.checks.insert("app:a1/page:p1".into(), Seen { title: title.into(), result });
+            seen
+        };
+        let mut after = at(fail("its part `pageWithMigratedDsl` failed: AE-APP-4027"));
+        after.inventory.things.remove("datasource");
+        let verdict = compare(&at(SeenResult::Pass), &after);
+        assert!(!verdict.is_pass());
+        let expected = "1 passed, 2 failed, 0 warned\n\
+                        fail: page `Orders` of app `Shop`: its part `pageWithMigratedDsl` failed: AE-APP-4027\n\
+                        fail: datasource `warehouse`: it is gone";
+        assert_eq!(verdict.to_string(), expected);
+    }
+
+    #[test]
+    fn another_database_under_the_same_roof_is_found() {
+        let before = observed(&[], &[]);
+        let mut after = before.clone();
+        after.inventory.instance_id = Some("65a1".into());
+        assert!(compare(&before, &after).to_string().contains("its id was `64f0` and is `65a1`"));
+        after.inventory.instance_id = None;
+        assert!(!compare(&before, &after).is_pass());
+    }
+
+    #[test]
+    fn a_page_that_shows_nothing_any_more_fails_and_one_that_differs_warns() {
+        let with = |structure| observed(&[], &[("page", "p", "Orders"), (STRUCTURE_KIND, "p", structure)]);
+        let verdict = |now| compare(&with("BUTTON_WIDGET×2"), &with(now));
+        assert!(verdict("BUTTON_WIDGET×3").is_pass());
+        assert_eq!(verdict("BUTTON_WIDGET×3").warnings().count(), 1);
+        assert!(!verdict(EMPTY_STRUCTURE).is_pass());
+        assert!(verdict(EMPTY_STRUCTURE).to_string().contains("what page `Orders` shows"));
+    }
+
+    #[test]
+    fn without_a_baseline_the_app_must_at_least_answer() {
+        let nothing = Observation::default();
+        assert!(compare(&nothing, &observed(&[(READY_CHECK, SeenResult::Pass), ("a", fail("x"))], &[])).is_pass());
+        assert!(!compare(&nothing, &observed(&[(READY_CHECK, fail("502"))], &[])).is_pass());
+    }
+
+    #[test]
+    fn an_app_that_does_not_answer_is_one_failure_not_hundreds() {
+        let things = [("application", "1", "A"), ("application", "2", "B")];
+        let before = observed(&[(READY_CHECK, SeenResult::Pass), ("app:1/page:1", SeenResult::Pass)], &things);
+        let mut after = observed(&[(READY_CHECK, fail("its backend answers 502"))], &[]);
+        after.inventory = Inventory::default();
+        let verdict = compare(&before, &after);
+        assert_eq!(verdict.lines(), ["0 passed, 1 failed, 0 warned", "fail: check ready: its backend answers 502"]);
+        after.checks.clear();
+        assert!(!compare(&before, &after).is_pass());
+    }
+
+    fn results() -> impl Strategy<Value = SeenResult> {
+        prop_oneof![Just(SeenResult::Pass), Just(fail("f")), Just(error("e"))]
+    }
+
+    fn observations() -> impl Strategy<Value = Observation> {
+        let checks = btree_map("([a-d]{1,2}|ready)", results(), 0..8);
+        let things = btree_map("(application|page|datasource)", btree_map("[0-9]{1,2}", "[A-Z]{1,3}", 0..5), 0..3);
+        (checks, things, proptest::option::of("[a-f]{4}")).prop_map(|(checks, things, instance_id)| Observation {
+            inventory: Inventory { instance_id, things },
+            checks: checks.into_iter().map(|(id, result)| (id.clone(), Seen { title: id, result })).collect(),
+        })
+    }
+
+    proptest! {
+        /// Whatever else differs, a check that passed and now fails is never waved through.
+        #[test]
+        fn what_worked_and_fails_now_fails_the_verdict(before in observations(), after in observations(), odd in any::<bool>()) {
+            let (mut before, mut after) = (before, after);
+            let seen = |result| Seen { title: "page".into(), result };
+            before.checks.insert("app:1/page:2".into(), seen(SeenResult::Pass));
+            after.checks.insert("app:1/page:2".into(), seen(if odd { error("x") } else { fail("x") }));
+            prop_assert!(!compare(&before, &after).is_pass());
+        }
+
+        /// Whatever else differs, a thing that was there and is not any more is never waved through.
+        #[test]
+        fn what_vanished_fails_the_verdict(before in observations(), after in observations()) {
+            let (mut before, mut after) = (before, after);
+            before.inventory.things.entry("application".into()).or_default().insert("lost".into(), "Shop".into());
+            after.inventory.things.entry("application".into()).or_default().remove("lost");
+            prop_assert!(!compare(&before, &after).is_pass());
+        }
+
+        /// New things, new checks of any result, and new names never fail it.
+        #[test]
+        fn noise_never_fails_the_verdict(
+            before in observations(),
+            new_checks in vec(("new-[a-z]{1,3}", results()), 0..5),
+            new_things in vec(("(application|page|workspace)", "new-[0-9]{1,3}"), 0..5),
+        ) {
+            let mut after = before.clone();
+            for (id, result) in new_checks {
+                after.checks.insert(id.clone(), Seen { title: id, result });
+            }
+            for (kind, id) in new_things {
+                after.inventory.things.entry(kind).or_default().insert(id, "New".into());
+            }
+            for name in after.inventory.things.values_mut().flat_map(BTreeMap::values_mut) {
+                name.push_str(" II");
+            }
+            let verdict = compare(&before, &after);
+            prop_assert!(verdict.is_pass(), "{verdict}");
+        }
+
+        /// A thing judged against itself passes.
+        #[test]
+        fn nothing_changed_is_a_pass(before in observations()) {
+            prop_assert!(compare(&before, &before).is_pass());
+        }
+
+        /// What gets well is never held against it.
+        #[test]
+        fn what_was_mended_never_fails_the_verdict(before in observations()) {
+            let mut after = before.clone();
+            after.checks.values_mut().for_each(|seen| seen.result = SeenResult::Pass);
+            prop_assert!(compare(&before, &after).is_pass());
+        }
+    }
+}
