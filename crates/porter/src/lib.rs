@@ -15,6 +15,7 @@ mod cover;
 mod error;
 mod fs;
 mod journal;
+mod kill;
 mod list;
 mod mounts;
 mod moves;
@@ -28,7 +29,7 @@ mod purge;
 mod crash;
 
 use crate::error::Trouble;
-use crate::protocol::{Answer, Request};
+use crate::protocol::{Answer, KillRequest, Request};
 
 /// Does one job, and says how it ended; never panics on what it finds. Blocks until the job is done.
 pub fn run(request: &Request) -> Answer {
@@ -39,5 +40,15 @@ pub fn run(request: &Request) -> Answer {
         Request::Back { root, run } => back::back(root, run).map(|entries| Answer::Done { entries }),
         Request::Drop { root, run } => purge::purge(root, run).map(|entries| Answer::Done { entries }),
     };
+    answer(done)
+}
+
+/// Kills what a command started. Blocks until all of it is gone.
+pub fn kill(request: &KillRequest) -> Answer {
+    let KillRequest::Kill { pid, container } = request;
+    answer(kill::kill(*pid, container).map(|entries| Answer::Done { entries }))
+}
+
+fn answer(done: Result<Answer, Trouble>) -> Answer {
     done.unwrap_or_else(|Trouble { error, disk_full }| Answer::Failed { error, disk_full })
 }

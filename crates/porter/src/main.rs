@@ -29,6 +29,9 @@ fn answer() -> Answer {
         return refused("the porter takes one argument, a request in JSON".into());
     };
     let Some(text) = request.to_str() else { return refused("the request is not UTF-8".into()) };
+    if let Ok(request) = serde_json::from_str(text) {
+        return tidegate_porter::kill(&request);
+    }
     match serde_json::from_str(text) {
         Ok(request) => tidegate_porter::run(&request),
         Err(error) => refused(format!("the request is not understood: {error}")),

@@ -135,3 +135,17 @@ pub struct Stat {
     /// Its size.
     pub bytes: u64,
 }
+
+/// Not a job at a mount: ends a command that ran past its limit. Runs in a container that sees the engine's processes.
+/// Answered with [`Answer::Done`], which counts the processes that were killed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
+pub enum KillRequest {
+    /// Kills a process and all that descend from it, as long as they belong to the container.
+    Kill {
+        /// As the engine's host counts.
+        pid: u32,
+        /// The container's full id.
+        container: String,
+    },
+}
