@@ -4,6 +4,8 @@
 //! addressed by id, so that one that was created anew is still found. Nothing here ever removes a
 //! volume that it did not make.
 
+pub mod docker;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;

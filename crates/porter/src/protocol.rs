@@ -6,7 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Which files below a mount's root are meant. Paths are relative, without a leading `/` or `..`.
+/// Which files below a mount's root are meant. Paths are relative, without a leading `/` or `..`. The most specific
+/// path decides; one that is both included and excluded, as when two parts are put together, is included.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cover {
@@ -96,7 +97,8 @@ pub enum Answer {
 /// What lies at a mount.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listing {
-    /// The entries of the root, by name, and of those folders that hold an excluded path.
+    /// The entries of the root and of those folders that an included or excluded path lies in, sorted by path. Also
+    /// those that are not covered, with nothing counted. What a folder inside such a folder holds counts for both.
     pub entries: Vec<Entry>,
     /// The wanted single files that exist.
     pub stats: Vec<Stat>,
@@ -113,7 +115,7 @@ pub struct Listing {
 /// A file or folder with what is below it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Relative to the mount's root.
+    /// Relative to the mount's root; bytes that are not UTF-8 are shown as U+FFFD.
     pub path: String,
     /// Whether it is a folder.
     pub folder: bool,
@@ -132,4 +134,18 @@ pub struct Stat {
     pub path: String,
     /// Its size.
     pub bytes: u64,
+}
+
+/// Not a job at a mount: ends a command that ran past its limit. Runs in a container that sees the engine's processes.
+/// Answered with [`Answer::Done`], which counts the processes that were killed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
+pub enum KillRequest {
+    /// Kills a process and all that descend from it, as long as they belong to the container.
+    Kill {
+        /// As the engine's host counts.
+        pid: u32,
+        /// The container's full id.
+        container: String,
+    },
 }

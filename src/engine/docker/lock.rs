@@ -1,0 +1,68 @@
+//! The lock of an instance: a container whose name can be taken only once.
+
+use bollard::models::HostConfig;
+
+use super::DockerEngine;
+use super::errors::unexpected;
+use super::ours::Created;
+use crate::engine::{ContainerView, EngineError, Labels, LockAnswer, LockOwner};
+use crate::model::layout::{LABEL_ROLE, LABEL_RUN};
+
+/// Holds the owner as JSON.
+const LABEL_OWNER: &str = "dev.tidegate.lock.owner";
+/// A lock that is given back just then is asked for again this often.
+const TRIES: usize = 5;
+
+impl DockerEngine {
+    pub(super) async fn lock(&self, lock: &str, owner: &LockOwner) -> Result<LockAnswer, EngineError> {
+        let action = || format!("take the lock `{lock}`");
+        let text = serde_json::to_string(owner)
+            .map_err(|source| EngineError::Request { action: action(), source: Box::new(source) })?;
+        let labels = Labels::from([
+            (LABEL_ROLE.to_owned(), "lock".to_owned()),
+            (LABEL_RUN.to_owned(), owner.run.clone()),
+            (LABEL_OWNER.to_owned(), text),
+        ]);
+        for _ in 0..TRIES {
+            if self.create_empty(lock, HostConfig::default(), &labels).await? == Created::New {
+                return Ok(LockAnswer::Taken);
+            }
+            // Without a container there now, the lock was given back in between.
+            if let Some(view) = self.find(lock).await? {
+                let holder = owner_of(&view);
+                return Ok(if is_same(&holder, owner) { LockAnswer::Taken } else { LockAnswer::Held(holder) });
+            }
+        }
+        Err(unexpected(action(), "it was taken and given back again and again"))
+    }
+
+    pub(super) async fn lock_owner(&self, lock: &str) -> Result<Option<LockOwner>, EngineError> {
+        Ok(self.find(lock).await?.as_ref().map(owner_of))
+    }
+
+    pub(super) async fn unlock(&self, lock: &str, owner: &LockOwner) -> Result<(), EngineError> {
+        match self.find(lock).await? {
+            // By its id: a lock of that name that another took since is not ours to give back.
+            Some(view) if is_same(&owner_of(&view), owner) => self.remove_id(lock, &view.id).await,
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The same process for the same run. The host is named by its boot.
+fn is_same(a: &LockOwner, b: &LockOwner) -> bool {
+    (&a.run, &a.boot_id, a.pid, a.pid_started) == (&b.run, &b.boot_id, b.pid, b.pid_started)
+}
+
+/// Who holds it. A lock that says nothing that is understood is held by somebody all the same.
+fn owner_of(view: &ContainerView) -> LockOwner {
+    let said = view.labels.get(LABEL_OWNER).and_then(|text| serde_json::from_str(text).ok());
+    said.unwrap_or_else(|| LockOwner {
+        run: "unknown".into(),
+        host: "unknown".into(),
+        boot_id: String::new(),
+        pid: 0,
+        pid_started: 0,
+        taken_at: String::new(),
+    })
+}

@@ -1,0 +1,144 @@
+//! Containers of our own that are never started, and the image without files that they are made from.
+
+use std::collections::HashMap;
+
+use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions};
+use bollard::query_parameters::{CreateContainerOptionsBuilder, CreateImageOptionsBuilder};
+use bytes::Bytes;
+use futures::TryStreamExt;
+
+use super::DockerEngine;
+use super::errors::{is_name_conflict, unexpected};
+use crate::engine::{EngineError, HelperMount, ImageView, Labels};
+use crate::model::definition::MountSource;
+use crate::model::ids::ImageId;
+use crate::model::layout::{EMPTY_IMAGE, LABEL_ROLE, helper_target};
+
+/// What a container that is never started would run: the engine insists on something.
+const NEVER_RUN: &str = "/never-started";
+
+/// How an attempt to create a container of our own ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Created {
+    /// It is new.
+    New,
+    /// The name is taken; nothing was changed.
+    NameTaken,
+}
+
+impl DockerEngine {
+    /// Creates a container from `image`. That a name can be taken once only is what locks rest on.
+    pub(super) async fn create_raw(&self, container: &str, body: ContainerCreateBody) -> Result<Created, EngineError> {
+        let options = CreateContainerOptionsBuilder::default().name(container).build();
+        let image = body.image.clone().unwrap_or_default();
+        match self.docker.create_container(Some(options), body).await {
+            Ok(_) => Ok(Created::New),
+            Err(error) if is_name_conflict(&error) => Ok(Created::NameTaken),
+            Err(error) => Err(self.image_trouble(format!("create `{container}`"), &image, error)),
+        }
+    }
+
+    /// The same from the image without files, which is made first where it is missing.
+    pub(super) async fn create_empty(
+        &self,
+        container: &str,
+        host: HostConfig,
+        labels: &Labels,
+    ) -> Result<Created, EngineError> {
+        let body = never_started(EMPTY_IMAGE, host, labels);
+        match self.create_raw(container, body.clone()).await {
+            Err(EngineError::NoSuchImage { .. }) => {
+                self.import(EMPTY_IMAGE, "empty", Bytes::from_static(&[0; 1024]), &[]).await?;
+                self.create_raw(container, body).await
+            }
+            done => done,
+        }
+    }
+
+    /// Keeps an image from being pruned.
+    pub(super) async fn hold(&self, container: &str, image: &ImageId, labels: &Labels) -> Result<(), EngineError> {
+        let held = self.image(image.as_str()).await?.ok_or_else(|| missing_image(image.as_str()))?;
+        // Without this the engine would make an anonymous volume for each.
+        let tmpfs = held.volumes.iter().map(|path| (path.clone(), String::new())).collect();
+        let host = HostConfig { network_mode: Some("none".into()), tmpfs: Some(tmpfs), ..Default::default() };
+        let mut labels = labels.clone();
+        blank_inherited(&mut labels, &held);
+        let body = never_started(image.as_str(), host, &labels);
+        if self.create_raw(container, body).await? == Created::New {
+            return Ok(());
+        }
+        match self.find(container).await? {
+            Some(view) if view.image_id == *image => Ok(()),
+            Some(view) => Err(EngineError::NameTaken { container: container.to_owned(), image: view.image_ref }),
+            None => Err(unexpected(format!("create `{container}`"), "its name was taken and then free again")),
+        }
+    }
+
+    /// Makes an image of a tar, with our label on it.
+    pub(super) async fn import(
+        &self,
+        tag: &str,
+        role: &str,
+        tar: Bytes,
+        changes: &[String],
+    ) -> Result<(), EngineError> {
+        let (name, version) = tag.rsplit_once(':').unwrap_or((tag, "latest"));
+        let mut changes = changes.to_vec();
+        changes.push(format!("LABEL {LABEL_ROLE}={role}"));
+        let options =
+            CreateImageOptionsBuilder::default().from_src("-").repo(name).tag(version).changes(changes).build();
+        let progress = self.docker.create_image(Some(options), Some(bollard::body_full(tar)), None);
+        let done: Result<Vec<_>, _> = progress.try_collect().await;
+        done.map(|_| ()).map_err(|error| self.trouble(format!("import the image `{tag}`"), error))
+    }
+}
+
+pub(super) fn missing_image(reference: &str) -> EngineError {
+    let source = Box::new(super::errors::Unexpected("it is not on this host".into()));
+    EngineError::NoSuchImage { reference: reference.to_owned(), source }
+}
+
+/// Labels of an image come with every container of it. Compose takes those with its labels for its own, so they are
+/// overwritten; they cannot be taken away.
+fn blank_inherited(labels: &mut Labels, image: &ImageView) {
+    for label in image.labels.keys().filter(|label| label.starts_with("com.docker.compose.")) {
+        labels.entry(label.clone()).or_default();
+    }
+}
+
+fn never_started(image: &str, host: HostConfig, labels: &Labels) -> ContainerCreateBody {
+    ContainerCreateBody {
+        image: Some(image.to_owned()),
+        entrypoint: Some(vec![NEVER_RUN.to_owned()]),
+        labels: Some(labels.clone().into_iter().collect::<HashMap<_, _>>()),
+        host_config: Some(HostConfig { network_mode: Some("none".into()), ..host }),
+        ..Default::default()
+    }
+}
+
+/// Mounts at `/v0`, `/v1` and so on. The content of an image is never copied into a volume by them.
+pub(super) fn helper_mounts(helper: &str, mounts: &[HelperMount]) -> Result<Vec<Mount>, EngineError> {
+    let mut all = Vec::new();
+    for (index, HelperMount { source, writable }) in mounts.iter().enumerate() {
+        let (typ, name) = match source {
+            MountSource::Volume(name) => (MountType::VOLUME, name),
+            MountSource::Bind(path) => (MountType::BIND, path),
+            MountSource::Tmpfs | MountSource::Other(_) => {
+                return Err(unexpected(
+                    format!("mount {source} in `{helper}`"),
+                    "only volumes and binds can be mounted",
+                ));
+            }
+        };
+        let no_copy = MountVolumeOptions { no_copy: Some(true), ..Default::default() };
+        all.push(Mount {
+            target: Some(helper_target(index)),
+            source: Some(name.clone()),
+            volume_options: (typ == MountType::VOLUME).then_some(no_copy),
+            typ: Some(typ),
+            read_only: Some(!writable),
+            ..Default::default()
+        });
+    }
+    Ok(all)
+}
