@@ -1,1 +1,287 @@
+//! The composition root: the only place that names concrete adapters.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use crate::config::{self, Config, Kind, StoreUrl};
+use crate::engine::docker::{DockerEngine, DockerOptions, PorterSource};
+use crate::engine::{ContainerEngine, EngineError};
+use crate::instance::appsmith::{Appsmith, AppsmithOptions, Login};
+use crate::instance::gate::ReadyOptions;
+use crate::instance::generic::{Generic, GenericOptions};
+use crate::instance::{InstanceAdapter, InstanceError};
+use crate::model::definition::MountSource;
+use crate::model::ids::InstanceName;
+use crate::ops::state::{StateDir, StateError};
+use crate::ops::{Settings, Tools};
+use crate::repository::{Repository, RepositoryError};
+use crate::store::dir::DirStore;
+use crate::smoke::http::HttpCheck;
+use crate::store::s3::{Checksums, S3Credentials, S3Options, S3Store};
+use crate::store::{ObjectStore, StoreError};
+use crate::workflow::Retry;
+
+/// How long a command of a generic instance's rest or wake may take.
+const COMMAND_LIMIT: Duration = Duration::from_secs(600);
+
+/// What a command needs of the repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repositories {
+    /// It only plans.
+    Nothing,
+    /// It must be there.
+    Open,
+    /// It is used if it is there.
+    OpenIfThere,
+    /// It is made if it is not there.
+    OpenOrInit,
+}
+
+/// Everything, put together.
+#[derive(Debug)]
+pub struct App {
+    /// What workflows work with.
+    pub tools: Arc<Tools>,
+    has_repository: bool,
+    store_text: String,
+}
+
+/// It cannot be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The state directory.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The repository.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    /// A file with a secret.
+    #[error(transparent)]
+    Secret(#[from] config::SecretError),
+    /// An adapter refused its options.
+    #[error("cannot use the settings of `{instance}`")]
+    Instance {
+        /// Which.
+        instance: InstanceName,
+        /// Why.
+        #[source]
+        source: crate::stream::BoxError,
+    },
+    /// The state directory lies in an instance's data, which a restore would set aside.
+    #[error("the state directory `{state_dir}` lies in `{mount}`, which belongs to `{instance}`")]
+    StateInData {
+        /// The directory.
+        state_dir: PathBuf,
+        /// The bind that holds it.
+        mount: String,
+        /// Whose it is.
+        instance: InstanceName,
+    },
+}
+
+impl AppError {
+    /// What a person can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::State(_) => Some("may this user write there? run as the owner of `state_dir`, or change `state_dir`".into()),
+            Self::StateInData { .. } => Some("move `state_dir` somewhere else; nothing was touched".into()),
+            _ => None,
+        }
+    }
+}
+
+impl App {
+    /// Opens the state directory only: works without engine and store.
+    pub fn state(config: &Config) -> Result<StateDir, StateError> {
+        StateDir::open(&config.state_dir)
+    }
+
+    /// Puts everything together and finds out at once whether engine and store answer.
+    pub async fn open(config: &Config, repositories: Repositories) -> Result<Self, AppError> {
+        let state = Self::state(config)?;
+        let porter = config.docker.porter.clone().map_or_else(PorterSource::default, PorterSource::File);
+        let options = DockerOptions { host: config.docker.host.clone(), porter, ..DockerOptions::default() };
+        let engine = DockerEngine::connect(options)?;
+        let engine: Arc<dyn ContainerEngine> = Arc::new(engine);
+        engine.probe().await?;
+        let instances = instances(config)?;
+        state_is_outside(config, &*engine, &instances).await?;
+        let store = store(config).await?;
+        let store_text = store.describe();
+        let (repository, has_repository) = match repositories {
+            Repositories::Nothing => (Repository::unopened(store), false),
+            Repositories::Open => (Repository::open(store).await?, true),
+            Repositories::OpenOrInit => (Repository::open_or_init(store).await?, true),
+            Repositories::OpenIfThere => match Repository::open(store.clone()).await {
+                Ok(repository) => (repository, true),
+                Err(RepositoryError::NotThere { .. }) => (Repository::unopened(store), false),
+                Err(error) => return Err(error.into()),
+            },
+        };
+        let tools = Tools {
+            engine,
+            repository: Arc::new(repository),
+            instances,
+            state,
+            now: jiff::Timestamp::now,
+            settings: settings(config),
+        };
+        Ok(Self { tools: Arc::new(tools), has_repository, store_text })
+    }
+
+    /// Whether there is a repository.
+    pub fn has_repository(&self) -> bool {
+        self.has_repository
+    }
+
+    /// Where snapshots go, for people.
+    pub fn store_text(&self) -> &str {
+        &self.store_text
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    let pipeline = config.pipeline.as_ref();
+    Settings {
+        stages: pipeline.map(|pipeline| pipeline.stages.clone()).unwrap_or_default(),
+        image: pipeline.map(|pipeline| pipeline.image.clone()),
+        evidence_max_age: signed(config.upgrade.evidence_max_age),
+        keep_aside: signed(config.restore.keep_aside),
+        compression_level: config.snapshot.compression_level.into(),
+        stall_timeout: config.store.stall_timeout,
+        retry: Retry::default(),
+        host: nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+    }
+}
+
+fn signed(duration: Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
+}
+
+async fn store(config: &Config) -> Result<Arc<dyn ObjectStore>, AppError> {
+    let ours = &config.store;
+    match &ours.url {
+        StoreUrl::Folder(path) => {
+            // Only the default place is made by itself: elsewhere a folder that is missing may be a disk that is
+            // not mounted.
+            if path.starts_with(&config.state_dir) {
+                let made = std::fs::create_dir_all(path);
+                made.map_err(|source| StateError::Io { action: "make the folder", path: path.clone(), source })?;
+            }
+            Ok(Arc::new(DirStore::open(path).await?))
+        }
+        StoreUrl::S3 { bucket, prefix } => {
+            let credentials = match &ours.credentials {
+                None => S3Credentials::Chain,
+                Some(credentials) => S3Credentials::Key {
+                    id: credentials.access_key_id.clone(),
+                    secret: config::read_secret(&credentials.secret_access_key_file)?.expose().to_owned(),
+                },
+            };
+            let options = S3Options {
+                bucket: bucket.clone(),
+                prefix: prefix.clone(),
+                endpoint: ours.endpoint.clone(),
+                region: ours.region.clone(),
+                path_style: ours.path_style,
+                ca_file: ours.ca_file.clone(),
+                part_bytes: ours.part_size.0,
+                parts_in_flight: ours.parts_in_flight.into(),
+                stall_timeout: ours.stall_timeout,
+                checksums: match ours.checksums {
+                    config::Checksums::Always => Checksums::Always,
+                    config::Checksums::WhenRequired => Checksums::WhenRequired,
+                },
+                credentials,
+            };
+            Ok(Arc::new(S3Store::connect(options).await?))
+        }
+    }
+}
+
+fn instances(config: &Config) -> Result<BTreeMap<InstanceName, Arc<dyn InstanceAdapter>>, AppError> {
+    let ready = ReadyOptions {
+        stable_for: config.ready.stable_for,
+        poll: config.ready.poll,
+        stall: config.ready.stall,
+        ceiling: config.ready.ceiling,
+    };
+    let adapter = |(name, ours): (&InstanceName, &config::Instance)| {
+        let failed = |source: InstanceError| AppError::Instance { instance: name.clone(), source: Box::new(source) };
+        let checks = ours.checks.iter().map(|check| HttpCheck {
+            name: check.name.clone(),
+            url: check.path.clone(),
+            status: check.status,
+            contains: check.contains.clone(),
+            limit: check.timeout,
+        });
+        let adapter: Arc<dyn InstanceAdapter> = match ours.kind {
+            Kind::Appsmith => Arc::new(
+                Appsmith::new(AppsmithOptions {
+                    name: name.clone(),
+                    container: ours.container.clone(),
+                    url: ours.url.clone().unwrap_or_default(),
+                    login: ours.login.as_ref().map(|login| Login {
+                        user: login.user.clone(),
+                        password_file: login.password_file.clone(),
+                    }),
+                    stop_grace: ours.stop_grace,
+                    acknowledge_mounts: ours.acknowledge_mounts.clone(),
+                    ready: ready.clone(),
+                    checks: checks.collect(),
+                    quick_mongod_stop: true,
+                })
+                .map_err(failed)?,
+            ),
+            Kind::Generic => Arc::new(
+                Generic::new(GenericOptions {
+                    name: name.clone(),
+                    container: ours.container.clone(),
+                    url: ours.url.clone(),
+                    stop_grace: ours.stop_grace,
+                    parts: ours.parts.clone(),
+                    acknowledge_mounts: ours.acknowledge_mounts.clone(),
+                    rest: ours.rest.iter().map(|command| command.0.clone()).collect(),
+                    wake: ours.wake.iter().map(|command| command.0.clone()).collect(),
+                    command_limit: COMMAND_LIMIT,
+                    ready: ready.clone(),
+                    checks: checks.collect(),
+                })
+                .map_err(failed)?,
+            ),
+        };
+        Ok((name.clone(), adapter))
+    };
+    config.instances.iter().map(adapter).collect()
+}
+
+/// A restore would set the journal aside together with the data.
+async fn state_is_outside(
+    config: &Config,
+    engine: &dyn ContainerEngine,
+    instances: &BTreeMap<InstanceName, Arc<dyn InstanceAdapter>>,
+) -> Result<(), AppError> {
+    for (name, adapter) in instances {
+        let Some(view) = engine.find(adapter.container()).await? else { continue };
+        for mount in view.mounts {
+            if let MountSource::Bind(path) = &mount.source
+                && mount.writable
+                && config.state_dir.starts_with(path)
+            {
+                let state_dir = config.state_dir.clone();
+                return Err(AppError::StateInData { state_dir, mount: path.clone(), instance: name.clone() });
+            }
+        }
+    }
+    Ok(())
+}

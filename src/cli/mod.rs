@@ -1,1 +1,251 @@
+//! The command line: one file a command. `render.rs` is the only place that prints; `exit.rs` has codes and hints.
 
+mod config;
+pub mod exit;
+mod progress;
+pub mod render;
+mod restore;
+mod resume;
+mod runs;
+mod snapshot;
+mod snapshots;
+mod status;
+mod upgrade;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{App, Repositories};
+use crate::config::{Config, ConfigError, Environment};
+use crate::model::ids::InstanceName;
+use crate::ops::run::{self, Plan, RunError, RunReport};
+use crate::workflow::StepError;
+use render::Render;
+
+/// Snapshots, safe upgrades and one-command restore for a staging and a production instance
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = "Every failure says what happened, what is safe, and what to type next.\n\
+    `tidegate help exit-codes` lists the exit codes.")]
+pub struct Cli {
+    /// The configuration file
+    #[arg(long, short = 'c', global = true, env = "TIDEGATE_CONFIG", default_value = "/etc/tidegate/tidegate.toml")]
+    pub config: PathBuf,
+    /// Print data as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Log more to stderr; twice for all of it
+    #[arg(long, short = 'v', global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+#[command(disable_help_subcommand = true)]
+pub enum Command {
+    /// Take a snapshot of instances
+    #[command(visible_alias = "backup")]
+    Snapshot(snapshot::SnapshotArgs),
+    /// List the snapshots
+    #[command(visible_alias = "list")]
+    Snapshots(snapshots::SnapshotsArgs),
+    /// Upgrade the pipeline: staging first, production behind the gate
+    Upgrade(upgrade::UpgradeArgs),
+    /// Put an instance back to a snapshot: image, definition and data together
+    Restore(restore::RestoreArgs),
+    /// Show the instances, their versions and snapshots, and open runs
+    Status(status::StatusArgs),
+    /// List what was done on this host
+    Runs(runs::RunsArgs),
+    /// Take up runs that were cut off; puts service back after a crash
+    #[command(visible_alias = "recover")]
+    Resume(resume::ResumeArgs),
+    /// Check or print the configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Explain a topic, or a command
+    Help(HelpArgs),
+}
+
+/// `tidegate help [TOPIC]`
+#[derive(Debug, clap::Args)]
+pub struct HelpArgs {
+    /// `exit-codes`, or the name of a command
+    pub topic: Option<String>,
+}
+
+/// Carries out the command and says with which code to exit.
+pub async fn run(cli: Cli, out: &mut Render) -> Result<u8, StepError> {
+    match cli.command {
+        Command::Help(args) => return Ok(help(args, out)),
+        Command::Config(command) => return config::run(&command, &cli.config, out),
+        _ => {}
+    }
+    let config = load(&cli.config)?;
+    match cli.command {
+        Command::Snapshot(args) => snapshot::run(args, &config, out).await,
+        Command::Snapshots(args) => snapshots::run(&args, &config, out).await,
+        Command::Upgrade(args) => upgrade::run(args, &config, out).await,
+        Command::Restore(args) => restore::run(args, &config, out).await,
+        Command::Status(args) => status::run(&args, &config, out).await,
+        Command::Runs(args) => runs::run(&args, &config, out),
+        Command::Resume(args) => resume::run(args, &config, out).await,
+        Command::Config(_) | Command::Help(_) => Ok(exit::DONE),
+    }
+}
+
+fn load(path: &std::path::Path) -> Result<Config, ConfigError> {
+    Config::load(path, &Environment::of_process())
+}
+
+fn help(args: HelpArgs, out: &mut Render) -> u8 {
+    use clap::CommandFactory;
+    let mut command = Cli::command();
+    match args.topic.as_deref() {
+        Some("exit-codes") => out.text(exit::TABLE),
+        Some(name) => match command.find_subcommand_mut(name) {
+            Some(found) => out.text(&found.render_long_help().to_string()),
+            None => {
+                out.error(&format!("there is no topic and no command `{name}`"), Some("`tidegate help` lists the commands"));
+                return exit::USAGE;
+            }
+        },
+        None => out.text(&command.render_long_help().to_string()),
+    }
+    exit::DONE
+}
+
+/// Begins a run, shows it, and lets Ctrl-C or SIGTERM ask it to stop: it then undoes what it has done.
+async fn carry_out(app: &App, plan: &Plan, out: &mut Render) -> Result<RunReport, RunError> {
+    let (cancel, events) = (CancellationToken::new(), out.progress());
+    let (tools, plan, token) = (app.tools.clone(), plan.clone(), cancel.clone());
+    let running = tokio::spawn(async move { run::begin(&tools, &plan, events, token).await });
+    wait(running, cancel, out).await
+}
+
+/// As [`carry_out`], for a run that was cut off.
+async fn take_up(app: &App, id: &crate::model::ids::RunId, out: &mut Render) -> Result<RunReport, RunError> {
+    let (cancel, events) = (CancellationToken::new(), out.progress());
+    let (tools, id, token) = (app.tools.clone(), id.clone(), cancel.clone());
+    let running = tokio::spawn(async move { run::resume(&tools, &id, events, token).await });
+    wait(running, cancel, out).await
+}
+
+type Running = tokio::task::JoinHandle<Result<RunReport, RunError>>;
+
+async fn wait(mut running: Running, cancel: CancellationToken, out: &mut Render) -> Result<RunReport, RunError> {
+    let mut signals = Signals::new();
+    loop {
+        tokio::select! {
+            ended = &mut running => {
+                out.progress_done();
+                return ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+            }
+            () = signals.next(), if !cancel.is_cancelled() => {
+                out.say("stopping: what was done is being undone; the journal has all of it, so a kill is safe, too");
+                cancel.cancel();
+            }
+        }
+    }
+}
+
+/// SIGINT and SIGTERM. Where they cannot be listened to, they do what they always do.
+struct Signals {
+    terminate: Option<tokio::signal::unix::Signal>,
+}
+
+impl Signals {
+    fn new() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+        Self { terminate: signal(SignalKind::terminate()).ok() }
+    }
+
+    async fn next(&mut self) {
+        let terminate = async {
+            match &mut self.terminate {
+                Some(signal) => drop(signal.recv().await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            () = terminate => {}
+        }
+    }
+}
+
+/// How a command that changes something is told to go ahead.
+#[derive(Debug, clap::Args)]
+pub struct Consent {
+    /// Print the plan and stop; nothing is touched
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+    /// Go ahead without a question
+    #[arg(long, short = 'y')]
+    pub yes: bool,
+    /// Go ahead without a question, by naming the instance
+    #[arg(long, value_name = "INSTANCE")]
+    pub confirm: Option<InstanceName>,
+}
+
+impl Consent {
+    /// Asks for the instance's name before something is done to a production instance. Without a terminal it
+    /// must have been given.
+    fn given(&self, instance: &InstanceName, asks: bool, out: &mut Render) -> Result<(), NoConsent> {
+        match &self.confirm {
+            Some(named) if named == instance => return Ok(()),
+            Some(named) => return Err(NoConsent::Other { named: named.clone(), instance: instance.clone() }),
+            None if self.yes || !asks => return Ok(()),
+            None => {}
+        }
+        if !out.can_ask() {
+            return Err(NoConsent::NoTerminal { instance: instance.clone() });
+        }
+        let typed = out.ask(&format!("type the name of the instance to go ahead ({instance}): "));
+        if typed == instance.as_str() { Ok(()) } else { Err(NoConsent::Declined { instance: instance.clone() }) }
+    }
+}
+
+/// Nobody said to go ahead. Nothing was touched.
+#[derive(Debug, thiserror::Error)]
+pub enum NoConsent {
+    /// Nobody can be asked.
+    #[error("`{instance}` is a production instance, and without a terminal nobody can be asked")]
+    NoTerminal {
+        /// Which.
+        instance: InstanceName,
+    },
+    /// Another name was typed.
+    #[error("not confirmed; `{instance}` was not touched")]
+    Declined {
+        /// Which.
+        instance: InstanceName,
+    },
+    /// Another instance was named.
+    #[error("--confirm names `{named}`, but this is about `{instance}`")]
+    Other {
+        /// What was given.
+        named: InstanceName,
+        /// What it is about.
+        instance: InstanceName,
+    },
+}
+
+/// A command's own mistake in its arguments.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+async fn app(config: &Config, repositories: Repositories) -> Result<App, StepError> {
+    Ok(App::open(config, repositories).await?)
+}
+
+fn tools(app: &App) -> &Arc<crate::ops::Tools> {
+    &app.tools
+}

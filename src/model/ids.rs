@@ -39,6 +39,12 @@ macro_rules! name {
                 Self::new(text)
             }
         }
+        impl std::str::FromStr for $name {
+            type Err = BadName;
+            fn from_str(text: &str) -> Result<Self, BadName> {
+                Self::new(text)
+            }
+        }
         impl From<$name> for String {
             fn from(name: $name) -> String {
                 name.0

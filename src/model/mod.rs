@@ -2,10 +2,12 @@
 
 pub mod checkpoints;
 pub mod definition;
+pub mod gate;
 pub mod ids;
 pub mod layout;
 pub mod manifest;
 pub mod observation;
 pub mod part;
+pub mod plan;
 pub mod verdict;
 pub mod version;

@@ -14,6 +14,21 @@ pub struct Observation {
     pub checks: BTreeMap<String, Seen>,
 }
 
+impl Observation {
+    /// The first check that did not pass, as one line; `None` where all is well.
+    pub fn first_failure(&self) -> Option<String> {
+        self.checks.values().find_map(|seen| match &seen.result {
+            SeenResult::Pass => None,
+            SeenResult::Fail { reason } | SeenResult::Error { reason } => Some(format!("{}: {reason}", seen.title)),
+        })
+    }
+
+    /// How many checks passed.
+    pub fn passed_count(&self) -> usize {
+        self.checks.values().filter(|seen| seen.result == SeenResult::Pass).count()
+    }
+}
+
 /// The things of an instance, by id, with their names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

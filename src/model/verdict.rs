@@ -179,7 +179,7 @@ pub fn compare(baseline: &Observation, after: &Observation) -> Verdict {
     Verdict { items }
 }
 
-fn answers(observation: &Observation) -> bool {
+pub fn answers(observation: &Observation) -> bool {
     observation.checks.get(READY_CHECK).is_some_and(|seen| seen.result == SeenResult::Pass)
 }
 

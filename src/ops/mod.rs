@@ -1,1 +1,87 @@
+//! The workflows: one file each, its step list on top.
+//!
+//! Start with [`upgrade`]: its list names everything else. The steps that several workflows share are in [`steps`].
 
+pub mod history;
+pub mod lock;
+pub mod notes;
+pub mod restore;
+pub mod run;
+pub mod snapshot;
+pub mod state;
+pub mod steps;
+pub mod upgrade;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::engine::ContainerEngine;
+use crate::instance::InstanceAdapter;
+use crate::model::ids::InstanceName;
+use crate::repository::Repository;
+use state::StateDir;
+
+/// What every workflow works with.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    /// The container engine that the instances run on.
+    pub engine: Arc<dyn ContainerEngine>,
+    /// Where snapshots go.
+    pub repository: Arc<Repository>,
+    /// The managed instances.
+    pub instances: BTreeMap<InstanceName, Arc<dyn InstanceAdapter>>,
+    /// Where journals lie.
+    pub state: StateDir,
+    /// The clock.
+    pub now: fn() -> Timestamp,
+    /// What the configuration says.
+    pub settings: Settings,
+}
+
+/// The part of the configuration that workflows look at.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The instances in the order in which they are upgraded.
+    pub stages: Vec<InstanceName>,
+    /// The image's repository, without a tag.
+    pub image: Option<String>,
+    /// How long a pass on the stage before counts.
+    pub evidence_max_age: SignedDuration,
+    /// gzip's level, 1 to 9.
+    pub compression_level: u32,
+    /// How long what a restore has set aside is kept.
+    pub keep_aside: SignedDuration,
+    /// How long the engine or the store may stay silent inside a transfer.
+    pub stall_timeout: std::time::Duration,
+    /// For service undos.
+    pub retry: crate::workflow::Retry,
+    /// The host's name, for manifests.
+    pub host: String,
+}
+
+impl Tools {
+    /// The adapter of an instance that is known to be configured.
+    pub fn instance(&self, name: &InstanceName) -> Result<&Arc<dyn InstanceAdapter>, UnknownInstance> {
+        self.instances.get(name).ok_or_else(|| UnknownInstance {
+            name: name.clone(),
+            known: self.instances.keys().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// The name of an instance's container; the instance's own name where it is not configured.
+    pub fn container<'a>(&'a self, name: &'a InstanceName) -> &'a str {
+        self.instances.get(name).map_or(name.as_str(), |instance| instance.container())
+    }
+}
+
+/// The configuration has no such instance.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no instance `{name}` in the configuration; it has {known}")]
+pub struct UnknownInstance {
+    /// What was asked for.
+    pub name: InstanceName,
+    /// What there is.
+    pub known: String,
+}

@@ -98,14 +98,19 @@ pub struct RunCx {
     pub guard: Arc<dyn Guard>,
     /// For service undos.
     pub retry: Retry,
-    /// The clock, for the journal's times: RFC 3339, UTC.
-    pub now: fn() -> String,
+    /// The clock.
+    pub clock: fn() -> jiff::Timestamp,
     /// The names of the steps whose undo has failed. An undo that would build on one of them must leave things as
     /// they are and fail, too.
     pub undo_failed: Vec<String>,
 }
 
 impl RunCx {
+    /// Now, as journals have it: RFC 3339, UTC.
+    pub fn now(&self) -> String {
+        (self.clock)().to_string()
+    }
+
     /// Tells a person something.
     pub fn note(&self, text: impl Into<String>) {
         self.events.emit(Event::Note { text: text.into(), warning: false });
@@ -142,6 +147,15 @@ pub fn shapes<N>(steps: &[Box<dyn Step<N>>]) -> Vec<StepShape> {
     steps.iter().map(shape).collect()
 }
 
+/// How a run ended, and why.
+#[derive(Debug)]
+pub struct Driven {
+    /// How.
+    pub outcome: Outcome,
+    /// The step that gave up, with its typed reason; `None` where that happened in an earlier process.
+    pub failure: Option<(String, StepError)>,
+}
+
 /// Runs `steps` until nothing is left to do, and says how the run ended.
 ///
 /// Not cancel safe, on purpose: callers spawn it and ask it to stop through [`RunCx::cancel`], which is looked
@@ -151,7 +165,7 @@ pub async fn drive<N>(
     journal: &mut dyn Journal<N>,
     cx: &RunCx,
     first_notes: N,
-) -> Result<Outcome, DriveError>
+) -> Result<Driven, DriveError>
 where
     N: Clone + fmt::Debug + Send + Sync + Serialize + DeserializeOwned,
 {
@@ -159,6 +173,7 @@ where
     let mut notes = journal.records().iter().rev().find_map(|record| record.notes().cloned()).unwrap_or(first_notes);
     let mut cx = cx.clone();
     let of = steps.len();
+    let mut failure = None;
     loop {
         let state = RunState::replay(&shapes, journal.records())?;
         if state.is_rolling_back() {
@@ -168,17 +183,17 @@ where
         match state.next() {
             Next::Finish(outcome) => {
                 if state.finished().is_none() {
-                    journal.append(&Record::Finished { at: (cx.now)(), outcome }).await?;
+                    journal.append(&Record::Finished { at: cx.now(), outcome }).await?;
                     cx.events.emit(Event::RunFinished { run: cx.run.to_string(), outcome });
                 }
-                return Ok(outcome);
+                return Ok(Driven { outcome, failure });
             }
             Next::Run(_) if cx.cancel.is_cancelled() => {
-                journal.append(&Record::RollBack { at: (cx.now)(), reason: "stopped on request".into() }).await?;
+                journal.append(&Record::RollBack { at: cx.now(), reason: "stopped on request".into() }).await?;
             }
             Next::Run(step) => {
                 cx.guard.still_ours().await.map_err(DriveError::LostLock)?;
-                journal.append(&Record::Started { step, at: (cx.now)() }).await?;
+                journal.append(&Record::Started { step, at: cx.now() }).await?;
                 let name = &shapes[step].name;
                 let clock = Instant::now();
                 cx.events.emit(Event::StepStarted { step: name.clone(), number: step + 1, of, undo: false });
@@ -189,7 +204,7 @@ where
                         notes = draft.clone();
                         let milliseconds = millis(clock);
                         cx.events.emit(Event::StepDone { step: name.clone(), milliseconds, undo: false });
-                        let at = (cx.now)();
+                        let at = cx.now();
                         if shapes[step].reopens {
                             Record::Reopened { step, at, notes: draft }
                         } else {
@@ -197,10 +212,11 @@ where
                         }
                     }
                     Err(error) => {
-                        let error = chain(&*error);
-                        tracing::warn!(run = %cx.run, step = %name, %error, "step failed");
-                        cx.events.emit(Event::StepFailed { step: name.clone(), error: error.clone(), undo: false });
-                        Record::Failed { step, at: (cx.now)(), error }
+                        let text = chain(&*error);
+                        tracing::warn!(run = %cx.run, step = %name, error = %text, "step failed");
+                        cx.events.emit(Event::StepFailed { step: name.clone(), error: text.clone(), undo: false });
+                        failure = Some((name.clone(), error));
+                        Record::Failed { step, at: cx.now(), error: text }
                     }
                 };
                 journal.append(&record).await?;
@@ -208,7 +224,7 @@ where
             Next::Undo(step) => {
                 cx.guard.still_ours().await.map_err(DriveError::LostLock)?;
                 cx.undo_failed = state.undo_failed();
-                journal.append(&Record::UndoStarted { step, at: (cx.now)() }).await?;
+                journal.append(&Record::UndoStarted { step, at: cx.now() }).await?;
                 let record = undo(&*steps[step], step, of, &cx, &notes).await;
                 journal.append(&record).await?;
             }
@@ -225,7 +241,7 @@ async fn undo<N: Send + Sync>(step: &dyn Step<N>, index: usize, of: usize, cx: &
         let error = match step.undo(cx, notes).instrument(span).await {
             Ok(()) => {
                 cx.events.emit(Event::StepDone { step: name, milliseconds: millis(clock), undo: true });
-                return Record::UndoDone { step: index, at: (cx.now)() };
+                return Record::UndoDone { step: index, at: cx.now() };
             }
             Err(error) => error,
         };
@@ -236,7 +252,7 @@ async fn undo<N: Send + Sync>(step: &dyn Step<N>, index: usize, of: usize, cx: &
             Some(pause) if worth_another_try => tokio::time::sleep(*pause).await,
             _ => {
                 cx.events.emit(Event::StepFailed { step: name, error: error.clone(), undo: true });
-                return Record::UndoFailed { step: index, at: (cx.now)(), error };
+                return Record::UndoFailed { step: index, at: cx.now(), error };
             }
         }
     }

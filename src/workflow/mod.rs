@@ -25,7 +25,7 @@ mod journal;
 mod record;
 mod replay;
 
-pub use drive::{DriveError, Guard, LeftAsIs, Retry, RunCx, Step, StepError, UndoKind, chain, drive, shapes};
+pub use drive::{DriveError, Driven, Guard, LeftAsIs, Retry, RunCx, Step, StepError, UndoKind, chain, drive, shapes};
 pub use event::{Event, EventSink, Silent};
 pub use journal::{FileJournal, Journal, JournalError, read_header};
 pub use record::{Header, JOURNAL_FORMAT, Record};

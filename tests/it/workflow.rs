@@ -98,7 +98,7 @@ fn cx() -> RunCx {
         events: Arc::new(Silent),
         guard: Arc::new(Ours),
         retry: Retry { pauses: vec![] },
-        now: || "2026-01-01T00:00:00Z".into(),
+        clock: || jiff::Timestamp::UNIX_EPOCH,
         undo_failed: vec![],
     }
 }
@@ -133,7 +133,7 @@ fn live(steps: &[Box<dyn Step<u32>>], deaths: Vec<(usize, bool)>) -> (Outcome, V
         let seen = durable.lock().unwrap().clone();
         let mut journal = DyingJournal { durable: durable.clone(), seen, fuse, after_write };
         match rt.block_on(drive(steps, &mut journal, &cx(), 0)) {
-            Ok(outcome) => break outcome,
+            Ok(driven) => break driven.outcome,
             Err(DriveError::Journal(_)) => {}
             Err(error) => panic!("{error}"),
         }
@@ -234,10 +234,10 @@ async fn a_stuck_run_can_be_asked_to_try_its_undos_again() {
     let broken = steps(&world, 2, Some(1), Some(0), None);
     let durable = Arc::new(Mutex::new(Vec::new()));
     let journal = |seen| DyingJournal { durable: durable.clone(), seen, fuse: usize::MAX, after_write: false };
-    assert_eq!(drive(&broken, &mut journal(vec![]), &cx(), 0).await.unwrap(), Outcome::Stuck);
+    assert_eq!(drive(&broken, &mut journal(vec![]), &cx(), 0).await.unwrap().outcome, Outcome::Stuck);
     let mended = steps(&world, 2, Some(1), None, None);
     let seen = durable.lock().unwrap().clone();
     let mut again = journal(seen);
     again.append(&Record::RetryUndo { at: "t".into() }).await.unwrap();
-    assert_eq!(drive(&mended, &mut again, &cx(), 0).await.unwrap(), Outcome::RolledBack);
+    assert_eq!(drive(&mended, &mut again, &cx(), 0).await.unwrap().outcome, Outcome::RolledBack);
 }

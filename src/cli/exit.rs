@@ -1,0 +1,224 @@
+//! Exit codes and hints, looked up at the top from the types in the error's chain, so that no layer below has to
+//! know what the commands are called.
+
+use std::error::Error;
+
+use super::{NoConsent, Usage};
+use crate::app::AppError;
+use crate::config::ConfigError;
+use crate::engine::EngineError;
+use crate::instance::{InstanceError, NoWay};
+use crate::ops::UnknownInstance;
+use crate::ops::lock::LockError;
+use crate::ops::restore::RestoreError;
+use crate::ops::run::{RunError, RunReport};
+use crate::ops::steps::{ChecksFailed, GateShut, HalfFilled, ImageGone, NotFit, PorterFailed};
+use crate::ops::upgrade::UpgradeError;
+use crate::repository::RepositoryError;
+use crate::store::StoreError;
+use crate::workflow::Outcome;
+
+/// Done.
+pub const DONE: u8 = 0;
+/// Failed; nothing was changed, or what was changed is undone.
+pub const FAILED: u8 = 1;
+/// Usage or configuration.
+pub const USAGE: u8 = 2;
+/// Done in part.
+pub const PARTLY: u8 = 3;
+/// Failed and rolled back.
+pub const ROLLED_BACK: u8 = 5;
+/// Stuck, needs a person.
+pub const STUCK: u8 = 6;
+/// Docker or store not reachable.
+pub const UNREACHABLE: u8 = 7;
+/// Locked by another run.
+pub const LOCKED: u8 = 8;
+/// Checks failed or gate refused.
+pub const REFUSED: u8 = 9;
+/// No repository there.
+pub const NO_REPOSITORY: u8 = 10;
+/// No such snapshot.
+pub const NO_SNAPSHOT: u8 = 12;
+/// Interrupted.
+pub const INTERRUPTED: u8 = 130;
+
+/// What `tidegate help exit-codes` prints.
+pub const TABLE: &str = "\
+Exit codes
+    0  done
+    1  failed
+    2  usage or configuration
+    3  done in part
+    4  waiting at a gate
+    5  failed and rolled back
+    6  stuck, needs a person
+    7  Docker or store not reachable
+    8  locked by another run
+    9  checks failed or gate refused
+   10  no repository there
+   11  wrong key
+   12  no such snapshot
+   75  try again later
+  130  interrupted
+";
+
+/// The code of a command that failed.
+pub fn code(error: &(dyn Error + 'static)) -> u8 {
+    causes(error).find_map(code_of).unwrap_or(FAILED)
+}
+
+fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
+    if cause.is::<ConfigError>() || cause.is::<Usage>() || cause.is::<UnknownInstance>() || cause.is::<NoConsent>() {
+        return Some(USAGE);
+    }
+    if let Some(error) = cause.downcast_ref::<UpgradeError>() {
+        return match error {
+            UpgradeError::NoImage { .. }
+            | UpgradeError::MovingTag { .. }
+            | UpgradeError::ForceNeedsOne
+            | UpgradeError::NoStage { .. } => Some(USAGE),
+            _ => None,
+        };
+    }
+    if matches!(cause.downcast_ref(), Some(RestoreError::NoChoice { .. })) {
+        return Some(NO_SNAPSHOT);
+    }
+    if cause.is::<NoWay>() || cause.is::<ChecksFailed>() || cause.is::<GateShut>() {
+        return Some(REFUSED);
+    }
+    if matches!(cause.downcast_ref(), Some(EngineError::Unreachable { .. }))
+        || matches!(cause.downcast_ref(), Some(StoreError::Unreachable { .. } | StoreError::Denied { .. }))
+    {
+        return Some(UNREACHABLE);
+    }
+    if matches!(cause.downcast_ref(), Some(LockError::Held { .. } | LockError::Busy { .. }))
+        || matches!(cause.downcast_ref(), Some(RunError::OpenRun { .. }))
+    {
+        return Some(LOCKED);
+    }
+    if matches!(cause.downcast_ref(), Some(RepositoryError::NotThere { .. })) {
+        return Some(NO_REPOSITORY);
+    }
+    None
+}
+
+/// The code of a run that ended.
+pub fn of_run(report: &RunReport, warned: bool) -> u8 {
+    let failure = report.failure.as_ref().map(|(_, error)| code(&**error));
+    match report.outcome {
+        Outcome::Completed if warned => PARTLY,
+        Outcome::Completed => DONE,
+        Outcome::Stuck => STUCK,
+        Outcome::RolledBack if report.cancelled => INTERRUPTED,
+        Outcome::RolledBack if report.touched && failure != Some(LOCKED) => ROLLED_BACK,
+        Outcome::RolledBack => failure.unwrap_or(FAILED),
+    }
+}
+
+/// What a person can do about it.
+pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
+    causes(error).find_map(hint_of)
+}
+
+fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
+    let some = |text: &str| Some(text.to_owned());
+    if let Some(error) = cause.downcast_ref::<EngineError>() {
+        return match error {
+            EngineError::Unreachable { address, .. } => Some(format!(
+                "is the engine running, and may this user open `{address}`? try `docker version`"
+            )),
+            EngineError::NoPorter { .. } => {
+                some("build it with `scripts/build-porter`, or set TIDEGATE_PORTER to its path; nothing was touched")
+            }
+            EngineError::NoSuchImage { reference, .. } => Some(format!("try `docker pull {reference}`; nothing was touched")),
+            EngineError::DiskFull { .. } => some("make room on the Docker host, then run it again"),
+            _ => None,
+        };
+    }
+    if let Some(error) = cause.downcast_ref::<StoreError>() {
+        return match error {
+            StoreError::Unreachable { .. } => some("look at `store.url` and `store.endpoint`, and whether that server answers from this host"),
+            StoreError::Denied { .. } => some("look at the store's keys (AWS_ACCESS_KEY_ID, or `store.access_key_id`) and what they may do"),
+            StoreError::NoBucket { bucket, .. } => Some(format!("make the bucket `{bucket}`, or correct `store.url`")),
+            StoreError::Full { .. } => some("make room in the store; the instance was not harmed"),
+            StoreError::TooManyParts { .. } => some("raise `store.part_size`"),
+            _ => None,
+        };
+    }
+    if let Some(error) = cause.downcast_ref::<RepositoryError>() {
+        return match error {
+            RepositoryError::NotThere { .. } => {
+                some("is `store.url` the right one? the first `tidegate snapshot` makes a repository there")
+            }
+            _ => None,
+        };
+    }
+    if let Some(error) = cause.downcast_ref::<RunError>() {
+        return match error {
+            RunError::OpenRun { open, .. } => Some(format!("`tidegate resume {}` ends it", open.run)),
+            RunError::CutOff { run, .. } => Some(format!("`tidegate resume {run}` takes it up")),
+            RunError::OtherVersion { run, .. } => Some(format!("run the tidegate that began it, or look at the journal of {run}")),
+            _ => None,
+        };
+    }
+    if let Some(error) = cause.downcast_ref::<NotFit>() {
+        return match error {
+            NotFit::Unhealthy { instance, .. } => {
+                Some(format!("mend `{instance}` first, or put it back: `tidegate restore {instance}`; it was not touched"))
+            }
+            NotFit::NoRoom { .. } => some("make room on that disk; nothing was touched"),
+            NotFit::NoContainer { instance, .. } => Some(format!(
+                "is `instances.{instance}.container` right? `docker ps -a` lists the containers; a snapshot can be put back without one: `tidegate restore {instance}`"
+            )),
+            NotFit::AutoRemove { .. } => some("start it without --rm"),
+        };
+    }
+    if let Some(InstanceError::UncoveredMount { instance, mount, .. }) = cause.downcast_ref() {
+        return Some(format!(
+            "if it holds nothing worth keeping, add \"{mount}\" to `instances.{instance}.acknowledge_mounts`; nothing was touched"
+        ));
+    }
+    if let Some(InstanceError::LoginRefused { instance, .. }) = cause.downcast_ref() {
+        return Some(format!("look at `instances.{instance}.login_user` and the password file; it is not tried again, because Appsmith locks an account after 5 failures a day"));
+    }
+    if let Some(RestoreError::NoChoice { instance, choices, .. }) = cause.downcast_ref() {
+        return Some(if choices.is_empty() {
+            format!("take one with `tidegate snapshot {instance}`")
+        } else {
+            let choices: Vec<String> = choices.iter().take(10).map(ToString::to_string).collect();
+            format!("there are {}; `tidegate snapshots {instance}` shows them", choices.join(", "))
+        });
+    }
+    if let Some(ImageGone { reference, .. }) = cause.downcast_ref() {
+        return Some(format!("bring {reference} to this host (`docker load`, or its registry), then run it again; nothing was touched"));
+    }
+    if let Some(HalfFilled { run, .. }) = cause.downcast_ref() {
+        return Some(format!("`tidegate resume {run}` ends that run, on the host that began it"));
+    }
+    if let Some(PorterFailed { disk_full: true, .. }) = cause.downcast_ref() {
+        return some("make room on the Docker host, then run it again");
+    }
+    if let Some(NoConsent::NoTerminal { instance }) = cause.downcast_ref() {
+        return Some(format!("add `--confirm {instance}`, or look first with `--dry-run`"));
+    }
+    if let Some(UpgradeError::NoImage { .. }) = cause.downcast_ref() {
+        return some("set `pipeline.image`, such as `image = \"appsmith/appsmith-ce\"`");
+    }
+    if let Some(LockError::Held { owner, .. }) = cause.downcast_ref() {
+        return Some(format!("wait for it to end; `tidegate runs` on {} shows what it does", owner.host));
+    }
+    if let Some(error) = cause.downcast_ref::<AppError>() {
+        return error.hint();
+    }
+    None
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let cause = next?;
+        next = cause.source();
+        Some(cause)
+    })
+}

@@ -1,0 +1,96 @@
+//! `restore`: put an instance back to a snapshot.
+
+use super::render::{Render, ago, bytes};
+use super::{Consent, Usage, app, carry_out, exit, take_up, tools, upgrade};
+use crate::app::{App, Repositories};
+use crate::config::Config;
+use crate::model::ids::InstanceName;
+use crate::model::plan::choose::Selector;
+use crate::ops::restore::{self, RestorePlan};
+use crate::ops::run::{self, Plan};
+use crate::workflow::StepError;
+
+/// Put an instance back to a snapshot: image, definition and data together
+///
+/// Without SNAPSHOT Tidegate chooses: the one from right before the newest upgrade if that is open, failed, forced or
+/// younger than 7 days, else the newest verified one that was taken while its checks passed. The choice and its reason
+/// are the first lines of the plan. What is there now is set aside in the same volume and kept for days.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:\n  tidegate restore production\n  tidegate restore production --dry-run\n  \
+    tidegate restore staging 3fa4c1d2 --yes\n  tidegate restore production before-upgrade --confirm production")]
+pub struct RestoreArgs {
+    /// The instance, as named in the configuration
+    pub instance: InstanceName,
+    /// `latest`, `before-upgrade`, an id, or the beginning of one
+    pub snapshot: Option<String>,
+    /// How to go ahead
+    #[command(flatten)]
+    pub consent: Consent,
+}
+
+/// Chooses, shows the plan, asks, and carries it out.
+pub async fn run(args: RestoreArgs, config: &Config, out: &mut Render) -> Result<u8, StepError> {
+    let app = app(config, Repositories::Open).await?;
+    let selector = match &args.snapshot {
+        Some(text) if text.is_empty() => return Err(Box::new(Usage("the snapshot's name is empty".into()))),
+        Some(text) => text.parse().unwrap_or(Selector::Auto),
+        None => Selector::Auto,
+    };
+    tools(&app).instance(&args.instance)?;
+    if !args.consent.dry_run {
+        end_open_runs(&app, &args.instance, out).await?;
+    }
+    let plan = restore::plan(tools(&app), &args.instance, &selector).await?;
+    show(&plan, (tools(&app).now)(), out);
+    if args.consent.dry_run {
+        return Ok(exit::DONE);
+    }
+    if selector == Selector::Auto && !out.can_ask() {
+        let text = format!("without a terminal the snapshot must be named, such as `tidegate restore {} {}`", args.instance, plan.snapshot);
+        return Err(Box::new(Usage(text)));
+    }
+    let asks = config.instances.get(&args.instance).is_some_and(|known| known.production);
+    args.consent.given(&args.instance, asks, out)?;
+    let plan = Plan::Restore(plan);
+    let report = carry_out(&app, &plan, out).await?;
+    let code = upgrade::tell(&report, out);
+    if code == exit::DONE {
+        out.say(&format!("what was there before is kept in `.tidegate/{}` of its volume", report.summary.run));
+    }
+    Ok(code)
+}
+
+/// A run that was cut off is ended first: it may put service back by itself, and two would undo each other's work.
+async fn end_open_runs(app: &App, instance: &InstanceName, out: &mut Render) -> Result<(), StepError> {
+    for open in run::open_runs(tools(app))? {
+        if open.instances.contains(instance) {
+            out.say(&format!("{} was cut off; it is ended first", open.run));
+            let report = take_up(app, &open.run, out).await?;
+            upgrade::tell(&report, out);
+        }
+    }
+    Ok(())
+}
+
+fn show(plan: &RestorePlan, now: jiff::Timestamp, out: &mut Render) {
+    if out.is_json() {
+        return out.data(plan);
+    }
+    let mut text = format!(
+        "restore {} to snapshot {}, taken {} ({}), version {}\n  because: {}\n",
+        plan.instance,
+        plan.snapshot,
+        ago(&plan.taken_at, now),
+        plan.taken_at,
+        plan.version,
+        plan.why
+    );
+    for warning in &plan.warnings {
+        text.push_str(&format!("  warning: {warning}\n"));
+    }
+    text.push_str("  everything that users changed since then is taken out of service, and kept beside it\n");
+    let from = plan.from.as_deref().unwrap_or("no container");
+    text.push_str(&format!("  now: {from}; fetches {}, writes {}\n", bytes(plan.stored_bytes), bytes(plan.plain_bytes)));
+    text.push_str(&format!("  replaces: {}; all else in its volumes stays\n", plan.places.join(", ")));
+    out.text(&text);
+}

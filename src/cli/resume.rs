@@ -1,0 +1,49 @@
+//! `resume`: take up runs that were cut off.
+
+use super::render::Render;
+use super::{app, exit, take_up, tools, upgrade};
+use crate::app::Repositories;
+use crate::config::Config;
+use crate::model::ids::RunId;
+use crate::ops::lock::LockError;
+use crate::ops::run::{self, RunError};
+use crate::workflow::StepError;
+
+/// Take up runs that were cut off; puts service back after a crash
+///
+/// Without RUN all open runs whose process is dead. Naming a stuck run tries its undos again.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:\n  tidegate resume\n  tidegate resume upgrade-20261121-101530-7f3a")]
+pub struct ResumeArgs {
+    /// The run; `tidegate runs` lists them
+    pub run: Option<RunId>,
+}
+
+/// One after the other; one that fails does not stop the others.
+pub async fn run(args: ResumeArgs, config: &Config, out: &mut Render) -> Result<u8, StepError> {
+    let app = app(config, Repositories::OpenOrInit).await?;
+    if let Some(run) = &args.run {
+        let report = take_up(&app, run, out).await?;
+        return Ok(upgrade::tell(&report, out));
+    }
+    let open = run::open_runs(tools(&app))?;
+    if open.is_empty() {
+        out.say("no run was cut off");
+    }
+    let mut worst = exit::DONE;
+    for open in open {
+        let code = match take_up(&app, &open.run, out).await {
+            Ok(report) => upgrade::tell(&report, out),
+            // It is not cut off: its process lives.
+            Err(RunError::Lock(error @ (LockError::Held { .. } | LockError::Busy { .. }))) => {
+                out.say(&format!("{} goes on elsewhere: {error}", open.run));
+                exit::DONE
+            }
+            Err(error) => out.failure(&error),
+        };
+        // What was cut off and is rolled back is what was asked for.
+        let code = if code == exit::ROLLED_BACK || code == exit::FAILED && args.run.is_none() { exit::DONE.max(code * u8::from(code == exit::FAILED)) } else { code };
+        worst = worst.max(code);
+    }
+    Ok(worst)
+}

@@ -1,0 +1,104 @@
+//! `snapshot`: take a snapshot of instances.
+
+use super::render::{Render, bytes};
+use super::{Usage, app, carry_out, exit, tools};
+use crate::app::Repositories;
+use crate::config::Config;
+use crate::model::ids::InstanceName;
+use crate::ops::run::{Plan, RunReport};
+use crate::ops::snapshot;
+use crate::workflow::{Outcome, StepError, chain};
+
+/// Take a snapshot of instances
+///
+/// The instance rests (it is down) while its files are read and stored; then it runs again, every stored byte is read
+/// back and compared, and the manifest makes the snapshot exist.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:\n  tidegate snapshot production --tag before-migration\n  tidegate snapshot --all")]
+pub struct SnapshotArgs {
+    /// Instances, as named in the configuration
+    pub instances: Vec<InstanceName>,
+    /// All of them
+    #[arg(long, conflicts_with = "instances")]
+    pub all: bool,
+    /// A word to find it by; may be given several times
+    #[arg(long)]
+    pub tag: Vec<String>,
+    /// Print the plan and stop; nothing is touched
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+}
+
+/// One after the other; one that fails does not stop the others.
+pub async fn run(args: SnapshotArgs, config: &Config, out: &mut Render) -> Result<u8, StepError> {
+    let instances = if args.all { config.instances.keys().cloned().collect() } else { args.instances };
+    if instances.is_empty() {
+        let known: Vec<&str> = config.instances.keys().map(InstanceName::as_str).collect();
+        return Err(Box::new(Usage(format!("name an instance ({}) or say --all", known.join(", ")))));
+    }
+    let app = app(config, if args.dry_run { Repositories::Nothing } else { Repositories::OpenOrInit }).await?;
+    let mut plans = Vec::new();
+    for instance in &instances {
+        plans.push(snapshot::plan(tools(&app), instance, args.tag.clone())?);
+    }
+    let (mut worst, mut done_count) = (exit::DONE, 0_usize);
+    for plan in plans {
+        let plan = Plan::Snapshot(plan);
+        if args.dry_run {
+            show_plan(&plan, out);
+            continue;
+        }
+        let report = match carry_out(&app, &plan, out).await {
+            Ok(report) => report,
+            Err(error) if instances.len() > 1 => {
+                worst = out.failure(&error);
+                continue;
+            }
+            Err(error) => return Err(Box::new(error)),
+        };
+        let code = tell(&report, out);
+        done_count += usize::from(report.outcome == Outcome::Completed);
+        worst = if worst == exit::DONE { code } else { worst };
+        if code == exit::INTERRUPTED {
+            return Ok(code);
+        }
+    }
+    let partly = worst != exit::DONE && done_count > 0 && instances.len() > 1;
+    Ok(if partly { exit::PARTLY } else { worst })
+}
+
+fn show_plan(plan: &Plan, out: &mut Render) {
+    if out.is_json() {
+        out.data(plan);
+    } else if let Plan::Snapshot(plan) = plan {
+        out.text(&format!("would take a snapshot of `{}` (container `{}`): rest, read, wake, verify, publish\n", plan.instance, plan.container));
+    }
+}
+
+fn tell(report: &RunReport, out: &mut Render) -> u8 {
+    let code = exit::of_run(report, out.warned());
+    match (&report.failure, report.outcome) {
+        (_, Outcome::Completed) => {
+            if out.is_json() {
+                out.data(&report.summary);
+            } else if let Some(taken) = &report.summary.snapshot {
+                let down = report.summary.down_seconds.first().map_or(String::new(), |(_, seconds)| format!(", down for {seconds:.1} s"));
+                out.text(&format!(
+                    "snapshot {} of {}: {} stored as {}, every byte read back{down}\n",
+                    taken.id,
+                    taken.instance,
+                    bytes(taken.plain_bytes),
+                    bytes(taken.stored_bytes)
+                ));
+            }
+        }
+        (Some((step, error)), _) => {
+            let instance = report.summary.instances.first().map(ToString::to_string).unwrap_or_default();
+            let text = format!("no snapshot of `{instance}` was taken: {step}: {}", chain(&**error));
+            let hint = exit::hint(&**error).unwrap_or_else(|| format!("`{instance}` runs as before; `tidegate runs` shows what was done"));
+            out.error(&text, Some(&hint));
+        }
+        (None, outcome) => out.error(&format!("run {} ended: {outcome}", report.summary.run), None),
+    }
+    code
+}

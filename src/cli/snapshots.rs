@@ -1,0 +1,87 @@
+//! `snapshots`: list them.
+
+use super::render::{Render, ago, bytes};
+use super::{app, exit, tools};
+use crate::app::Repositories;
+use crate::config::Config;
+use crate::model::ids::InstanceName;
+use crate::model::manifest::{Manifest, Reason};
+use crate::workflow::StepError;
+
+/// List the snapshots
+///
+/// Newest first. One whose manifest cannot be read, or whose objects are not all there, is shown with the reason.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:\n  tidegate snapshots\n  tidegate snapshots production --json")]
+pub struct SnapshotsArgs {
+    /// Only of this instance
+    pub instance: Option<InstanceName>,
+}
+
+/// Reads the manifests; touches nothing.
+pub async fn run(args: &SnapshotsArgs, config: &Config, out: &mut Render) -> Result<u8, StepError> {
+    let app = app(config, Repositories::Open).await?;
+    let tools = tools(&app);
+    let instances: Vec<InstanceName> = match &args.instance {
+        Some(instance) => vec![tools.instance(instance).map(|known| known.name().clone())?],
+        None => config.instances.keys().cloned().collect(),
+    };
+    let (mut rows, mut data) = (Vec::new(), Vec::new());
+    let now = (tools.now)();
+    for instance in &instances {
+        for entry in tools.repository.manifests(instance).await?.iter().rev() {
+            let Some(manifest) = entry.manifest() else {
+                let reason = entry.reason().unwrap_or("unreadable");
+                data.push(serde_json::json!({ "instance": instance, "key": entry.key(), "broken": reason }));
+                rows.push(vec!["?".into(), instance.to_string(), String::new(), String::new(), format!("broken: {reason}")]);
+                continue;
+            };
+            let missing = tools.repository.check_presence(manifest).await.err().map(|error| error.to_string());
+            rows.push(row(manifest, missing.as_deref(), now));
+            data.push(serde_json::json!({
+                "id": manifest.id, "instance": manifest.instance, "taken_at": manifest.taken_at, "version": manifest.version,
+                "image": manifest.image, "reason": manifest.reason, "healthy": manifest.healthy, "clean": manifest.clean,
+                "verified_at": manifest.verified_at, "partial": missing, "plain_bytes": manifest.plain_bytes(),
+                "stored_bytes": manifest.stored_bytes(), "tags": manifest.tags, "run": manifest.run,
+            }));
+        }
+    }
+    if out.is_json() {
+        out.data(&data);
+    } else if rows.is_empty() {
+        out.say("no snapshots yet; take one with `tidegate snapshot --all`");
+    } else {
+        let head = ["ID", "INSTANCE", "TAKEN", "VERSION", "SIZE", "STORED", "STATE", "REASON"];
+        let rows: Vec<Vec<String>> = rows.into_iter().map(|mut row: Vec<String>| {
+            row.resize(head.len(), String::new());
+            row
+        }).collect();
+        out.table(&head, &rows);
+    }
+    Ok(exit::DONE)
+}
+
+fn row(manifest: &Manifest, missing: Option<&str>, now: jiff::Timestamp) -> Vec<String> {
+    let version = manifest.version.as_ref().map(ToString::to_string);
+    let state = match (missing, &manifest.verified_at, manifest.healthy) {
+        (Some(missing), _, _) => format!("partial: {missing}"),
+        (None, None, _) => "not verified".into(),
+        (None, Some(_), false) => "verified, was unhealthy".into(),
+        (None, Some(_), true) => "verified".into(),
+    };
+    let reason = match &manifest.reason {
+        Reason::Manual => "manual".into(),
+        Reason::Schedule => "schedule".into(),
+        Reason::BeforeUpgrade { to } => format!("before {to}"),
+    };
+    vec![
+        manifest.id.to_string(),
+        manifest.instance.to_string(),
+        ago(&manifest.taken_at, now),
+        version.unwrap_or_else(|| "-".into()),
+        bytes(manifest.plain_bytes()),
+        bytes(manifest.stored_bytes()),
+        state,
+        [vec![reason], manifest.tags.clone()].concat().join(" "),
+    ]
+}

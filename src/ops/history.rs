@@ -1,0 +1,187 @@
+//! What happened: the runs of this host, read from their journals.
+
+use serde::Serialize;
+
+use super::notes::Notes;
+use super::run::Plan;
+use super::state::{StateDir, StateError};
+use crate::model::ids::{InstanceName, RunId, SnapshotId};
+use crate::model::plan::choose::UpgradeState;
+use crate::workflow::{FileJournal, Header, JournalError, Outcome, Record};
+
+/// One run, for lists.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunSummary {
+    /// Its id.
+    pub run: RunId,
+    /// Which workflow.
+    pub workflow: String,
+    /// The instances that it was about.
+    pub instances: Vec<InstanceName>,
+    /// When it began, RFC 3339.
+    pub started_at: String,
+    /// When its last record was written, RFC 3339.
+    pub last_at: String,
+    /// How it ended; `None` while it is open.
+    pub outcome: Option<Outcome>,
+    /// The first step that failed, with the reason.
+    pub failure: Option<String>,
+    /// The step that it is at, or was cut off in.
+    pub at_step: Option<String>,
+    /// Seconds that each instance was down, where it was and came back.
+    pub down_seconds: Vec<(InstanceName, f64)>,
+    /// Done with the checks and the gate off.
+    pub forced: bool,
+    /// The snapshot that a snapshot run took.
+    pub snapshot: Option<Taken>,
+    /// The first undo that failed, with the reason.
+    pub undo_failure: Option<String>,
+    /// The instances that were stopped, changed, and are back as they were.
+    pub rolled_back: Vec<InstanceName>,
+    /// The instances that were opened to their users on what the run brought them.
+    pub reopened: Vec<InstanceName>,
+}
+
+/// A snapshot that was taken.
+#[derive(Clone, Debug, Serialize)]
+pub struct Taken {
+    /// Its id.
+    pub id: SnapshotId,
+    /// Of which instance.
+    pub instance: InstanceName,
+    /// Bytes before compression.
+    pub plain_bytes: u64,
+    /// Bytes in the store.
+    pub stored_bytes: u64,
+}
+
+impl RunSummary {
+    /// In which state a run that failed has left the instances, as one sentence without a full stop.
+    pub fn state_text(&self) -> String {
+        let names = |names: &[InstanceName]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ");
+        let untouched: Vec<InstanceName> = self
+            .instances
+            .iter()
+            .filter(|name| !self.rolled_back.contains(name) && !self.reopened.contains(name))
+            .cloned()
+            .collect();
+        let mut parts = Vec::new();
+        if !self.rolled_back.is_empty() {
+            parts.push(format!("{} runs as before, on its old image and data", names(&self.rolled_back)));
+        }
+        if !self.reopened.is_empty() {
+            parts.push(format!("{} stays upgraded", names(&self.reopened)));
+        }
+        if !untouched.is_empty() {
+            parts.push(format!("{} was not touched", names(&untouched)));
+        }
+        parts.join("; ")
+    }
+}
+
+/// Everything in a journal.
+#[derive(Clone, Debug)]
+pub struct Story {
+    /// Its first line.
+    pub header: Header,
+    /// All others.
+    pub records: Vec<Record<Notes>>,
+}
+
+/// Reads one run.
+pub fn story(state: &StateDir, run: &RunId) -> Result<Story, JournalError> {
+    let (header, records) = FileJournal::<Notes>::load(&state.journal(run))?;
+    Ok(Story { header, records })
+}
+
+/// All runs, oldest first. One whose journal cannot be read is shown with the reason, not hidden.
+pub fn runs(state: &StateDir) -> Result<Vec<Result<RunSummary, JournalError>>, StateError> {
+    let mut runs: Vec<_> = state.runs()?.iter().map(|run| story(state, run).map(|story| summary(&story))).collect();
+    runs.sort_by_key(|run| run.as_ref().map(|run| run.started_at.clone()).unwrap_or_default());
+    Ok(runs)
+}
+
+/// What a list shows of a run.
+pub fn summary(story: &Story) -> RunSummary {
+    let Story { header, records } = story;
+    let plan: Option<Plan> = serde_json::from_value(header.parameters.clone()).ok();
+    let notes = records.iter().rev().find_map(Record::notes).cloned().unwrap_or_default();
+    let name = |step: usize| header.steps.get(step).cloned().unwrap_or_else(|| format!("step {step}"));
+    let failure = records.iter().find_map(|record| match record {
+        Record::Failed { step, error, .. } => Some(format!("{}: {error}", name(*step))),
+        Record::RollBack { reason, .. } => Some(reason.clone()),
+        _ => None,
+    });
+    let outcome = match records.last() {
+        Some(Record::Finished { outcome, .. }) => Some(*outcome),
+        _ => None,
+    };
+    let at_step = records.iter().rev().find_map(|record| match record {
+        Record::Started { step, .. } => Some(name(*step)),
+        Record::UndoStarted { step, .. } => Some(format!("undo of {}", name(*step))),
+        _ => None,
+    });
+    let undo_failure = records.iter().rev().find_map(|record| match record {
+        Record::UndoFailed { step, error, .. } => Some(format!("{}: {error}", name(*step))),
+        _ => None,
+    });
+    // The steps of an instance end in its name; the one that begins to touch it is `rest`.
+    let steps_of = |verb: &str, wanted: fn(&Record<Notes>) -> Option<usize>| -> Vec<InstanceName> {
+        let done = records.iter().filter_map(wanted).map(name);
+        done.filter_map(|step| InstanceName::new(step.strip_prefix(verb)?.strip_prefix(' ')?).ok()).collect()
+    };
+    let rolled_back = steps_of("rest", |record| match record {
+        Record::UndoDone { step, .. } => Some(*step),
+        _ => None,
+    });
+    let reopened = steps_of("reopen", |record| match record {
+        Record::Reopened { step, .. } => Some(*step),
+        _ => None,
+    });
+    let taken = notes.instances.iter().find_map(|(instance, known)| {
+        let (snapshot, _) = known.snapshot.as_ref().zip(known.manifest.as_ref())?;
+        Some(Taken {
+            id: snapshot.id.clone(),
+            instance: instance.clone(),
+            plain_bytes: snapshot.parts.iter().map(|part| part.plain_bytes).sum(),
+            stored_bytes: snapshot.parts.iter().map(|part| part.object.stored_bytes).sum(),
+        })
+    });
+    let seconds = |from: &str, to: &str| {
+        let (from, to) = (from.parse::<jiff::Timestamp>().ok()?, to.parse::<jiff::Timestamp>().ok()?);
+        Some(to.duration_since(from).as_secs_f64())
+    };
+    let down = |(name, known): (&InstanceName, &super::notes::InstanceNotes)| {
+        let (from, to) = known.down_at.as_deref().zip(known.up_at.as_deref())?;
+        Some((name.clone(), seconds(from, to)?))
+    };
+    RunSummary {
+        run: header.run.clone(),
+        workflow: header.workflow.clone(),
+        instances: plan.as_ref().map(Plan::instances).unwrap_or_default(),
+        started_at: header.started_at.clone(),
+        last_at: records.last().map_or(&header.started_at[..], Record::at).to_owned(),
+        outcome,
+        failure,
+        at_step: if outcome.is_none() { at_step } else { None },
+        down_seconds: notes.instances.iter().filter_map(down).collect(),
+        snapshot: taken,
+        undo_failure,
+        rolled_back,
+        reopened,
+        forced: matches!(plan, Some(Plan::Upgrade(plan)) if plan.forced),
+    }
+}
+
+/// How the upgrade that a snapshot was taken for went, as far as this host knows.
+pub fn upgrade_state(state: &StateDir, run: &RunId) -> UpgradeState {
+    let Ok(story) = story(state, run) else { return UpgradeState::Unknown };
+    let summary = summary(&story);
+    match summary.outcome {
+        None => UpgradeState::Open,
+        Some(Outcome::Stuck) => UpgradeState::Stuck,
+        Some(Outcome::RolledBack) => UpgradeState::RolledBack,
+        Some(Outcome::Completed) if summary.forced => UpgradeState::Forced,
+        Some(Outcome::Completed) => UpgradeState::Completed,
+    }
+}

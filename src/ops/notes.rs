@@ -1,0 +1,140 @@
+//! What a run knows: saved with every `Done`, so small. What is large or secret lies in files beside the journal.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::state::FileRef;
+use crate::engine::Listing;
+use crate::instance::Cleanliness;
+use crate::model::definition::{Definition, MountSource, RestartPolicy};
+use crate::model::ids::{ImageId, InstanceName, SnapshotId};
+use crate::model::manifest::{ImageRecord, ObjectRecord, PartRecord};
+use crate::model::observation::Observation;
+use crate::model::part::PartPlan;
+use crate::model::verdict::answers;
+use crate::model::version::Version;
+
+/// What a run knows of its instances.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Notes {
+    /// By instance.
+    pub instances: BTreeMap<InstanceName, InstanceNotes>,
+}
+
+impl Notes {
+    /// What is known of an instance; nothing at first.
+    pub fn of(&self, name: &InstanceName) -> InstanceNotes {
+        self.instances.get(name).cloned().unwrap_or_default()
+    }
+
+    /// To learn something of an instance.
+    pub fn of_mut(&mut self, name: &InstanceName) -> &mut InstanceNotes {
+        self.instances.entry(name.clone()).or_default()
+    }
+}
+
+/// What a run knows of one instance.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InstanceNotes {
+    /// How it was before anything was touched ([`Before`]); `None` where there was no container.
+    pub before: Option<FileRef>,
+    /// Whether its container ran then, and so runs again at the end.
+    pub was_up: bool,
+    /// Its restart policy then.
+    pub restart: Option<RestartPolicy>,
+    /// The image that it is to run on.
+    pub target: Option<Target>,
+    /// When it was stopped, RFC 3339.
+    pub down_at: Option<String>,
+    /// When it answered again, RFC 3339.
+    pub up_at: Option<String>,
+    /// Whether it had shut down cleanly.
+    pub clean: Option<Cleanliness>,
+    /// The snapshot that is being written.
+    pub snapshot: Option<SnapshotNotes>,
+    /// The manifest that data is put back from.
+    pub manifest: Option<FileRef>,
+    /// The definition that belongs to that manifest.
+    pub definition: Option<FileRef>,
+    /// The outcome of the checks, for people.
+    pub verdict: Option<VerdictNotes>,
+}
+
+/// The snapshot that is being written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SnapshotNotes {
+    /// Its id.
+    pub id: SnapshotId,
+    /// When the data stood still.
+    pub taken_at: String,
+    /// The parts that are in the store.
+    pub parts: Vec<PartRecord>,
+    /// The definition's object.
+    pub definition: ObjectRecord,
+    /// The app's data format marker.
+    pub data_format: Option<String>,
+    /// When it was read back.
+    pub verified_at: Option<String>,
+}
+
+/// The image that an instance is to run on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// What a person reads, such as `appsmith/appsmith-ce:v2.5.1`.
+    pub reference: String,
+    /// The engine's id of it.
+    pub id: ImageId,
+    /// As registries know it.
+    pub digests: Vec<String>,
+    /// The version that its label or its tag names.
+    pub version: Option<Version>,
+}
+
+/// The outcome of the checks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerdictNotes {
+    /// Whether they passed.
+    pub pass: bool,
+    /// How many passed.
+    pub passed_count: usize,
+    /// What did not, one line each.
+    pub lines: Vec<String>,
+}
+
+/// How an instance was before a run touched it. Holds the environment, so it lies in a file of mode 0600.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Before {
+    /// Its container.
+    pub definition: Definition,
+    /// Its image.
+    pub image: ImageRecord,
+    /// Its version.
+    pub version: Option<Version>,
+    /// What a snapshot of it holds.
+    pub parts: Vec<PartPlan>,
+    /// What lay at its mounts.
+    pub listings: Vec<(String, Listing)>,
+    /// What the checks saw; `None` where it did not answer.
+    pub observation: Option<Observation>,
+    /// Why it was not healthy.
+    pub unhealthy_because: Option<String>,
+}
+
+impl Before {
+    /// Whether the app answered: without that, nothing after can be judged by it.
+    pub fn answers(&self) -> bool {
+        self.observation.as_ref().is_some_and(answers)
+    }
+
+    /// What is mounted at `destination`.
+    pub fn source_of(&self, destination: &str) -> Option<&MountSource> {
+        self.definition.mounts.iter().find(|mount| mount.destination == destination).map(|mount| &mount.source)
+    }
+}

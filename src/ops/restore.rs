@@ -1,0 +1,141 @@
+//! Puts an instance back to a snapshot: image, definition and data together.
+//!
+//! Nothing is destroyed before the replacement has passed its checks: what was there is set aside in the same
+//! mount and kept for days.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::history;
+use super::notes::Notes;
+use super::steps::{
+    Aside, At, Await, Baseline, Check, Create, Expects, FetchSnapshot, Fill, From, Look, Manner, Open, Park, Purpose, Reopen,
+    Rest, RestoreImage, Settle, Start, VerifySnapshot,
+};
+use super::{Tools, UnknownInstance};
+use crate::engine::EngineError;
+use crate::model::ids::{InstanceName, SnapshotId};
+use crate::model::layout::ObjectKey;
+use crate::model::manifest::Manifest;
+use crate::model::plan::choose::{NoChoice, Selector, choose};
+use crate::repository::RepositoryError;
+use crate::workflow::Step;
+
+/// What a restore run does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestorePlan {
+    /// Which instance.
+    pub instance: InstanceName,
+    /// Its container.
+    pub container: String,
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+    /// Its manifest.
+    pub manifest: ObjectKey,
+    /// Why this one.
+    pub why: String,
+    /// When it was taken, RFC 3339.
+    pub taken_at: String,
+    /// Its version and image, for people.
+    pub version: String,
+    /// Bytes that are written.
+    pub plain_bytes: u64,
+    /// Bytes that are fetched.
+    pub stored_bytes: u64,
+    /// The mounts that are filled, with what of them.
+    pub places: Vec<String>,
+    /// The image that runs now; `None` where there is no container.
+    pub from: Option<String>,
+    /// What a person should think about before going on.
+    pub warnings: Vec<String>,
+}
+
+/// Its steps.
+pub(super) fn steps(tools: &Arc<Tools>, plan: &RestorePlan) -> Vec<Box<dyn Step<Notes>>> {
+    let at = || At { tools: tools.clone(), instance: plan.instance.clone(), stage: 0 };
+    vec![
+        Box::new(FetchSnapshot { at: at(), manifest: plan.manifest.clone() }),
+        Box::new(RestoreImage { at: at() }),
+        Box::new(VerifySnapshot { at: at() }),
+        Box::new(Look { at: at(), purpose: Purpose::Restore }),
+        Box::new(Rest { at: at(), manner: Manner::Restore }), // users are out from here
+        Box::new(Park { at: at() }),
+        Box::new(Aside { at: at() }),
+        Box::new(Fill { at: at() }),
+        Box::new(Settle { at: at() }),
+        Box::new(Create { at: at(), from: From::Snapshot }),
+        Box::new(Start { at: at(), puts_data_back: false }),
+        Box::new(Await { at: at(), expects: Expects::Target }),
+        Box::new(Check { at: at(), baseline: Baseline::Snapshot }),
+        Box::new(Reopen { at: at() }), // nothing is undone by a crash from here
+        Box::new(Open { at: at(), counts: false }),
+    ]
+}
+
+/// A restore that cannot be planned.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// It is not configured.
+    #[error(transparent)]
+    Unknown(#[from] UnknownInstance),
+    /// No snapshot fits.
+    #[error("cannot choose a snapshot of `{instance}`: {reason}")]
+    NoChoice {
+        /// Which.
+        instance: InstanceName,
+        /// Why not.
+        reason: NoChoice,
+        /// What there is.
+        choices: Vec<SnapshotId>,
+    },
+    /// The repository failed.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// Plans a restore. Makes no state-changing call.
+pub async fn plan(tools: &Tools, instance: &InstanceName, selector: &Selector) -> Result<RestorePlan, RestoreError> {
+    let container = tools.instance(instance)?.container().to_owned();
+    let listed = tools.repository.manifests(instance).await?;
+    let whole: Vec<Manifest> = listed.iter().filter_map(|entry| entry.manifest().cloned()).collect();
+    let now: Timestamp = (tools.now)();
+    let upgrade = |manifest: &Manifest| history::upgrade_state(&tools.state, &manifest.run);
+    let choice = choose(selector, &whole, &upgrade, now).map_err(|reason| RestoreError::NoChoice {
+        instance: instance.clone(),
+        reason,
+        choices: whole.iter().rev().map(|manifest| manifest.id.clone()).collect(),
+    })?;
+    let entry = listed.iter().find(|entry| entry.manifest().is_some_and(|manifest| manifest.id == choice.id));
+    let none = || RestoreError::NoChoice {
+        instance: instance.clone(),
+        reason: NoChoice::NoSuchId(choice.id.to_string()),
+        choices: Vec::new(),
+    };
+    let (entry, manifest) = entry.and_then(|entry| Some((entry, entry.manifest()?))).ok_or_else(none)?;
+    let view = tools.engine.find(&container).await?;
+    let version = manifest.version.as_ref().map_or_else(|| manifest.image.reference.clone(), ToString::to_string);
+    let mut warnings = choice.warnings;
+    for broken in listed.iter().filter(|entry| entry.manifest().is_none()) {
+        warnings.push(format!("{} cannot be read and was passed over", broken.key()));
+    }
+    Ok(RestorePlan {
+        instance: instance.clone(),
+        container,
+        snapshot: choice.id,
+        manifest: entry.key().clone(),
+        why: choice.why,
+        taken_at: manifest.taken_at.clone(),
+        version,
+        plain_bytes: manifest.plain_bytes(),
+        stored_bytes: manifest.stored_bytes(),
+        places: manifest.parts.iter().map(|part| format!("{} at {}", part.plan.name, part.plan.mount)).collect(),
+        from: view.map(|view| view.image_ref),
+        warnings,
+    })
+}

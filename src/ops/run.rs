@@ -1,0 +1,276 @@
+//! Begins runs and takes up runs that were cut off. The same for every workflow.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use super::history::{self, RunSummary, Story};
+use super::lock::{LockError, Locks};
+use super::notes::Notes;
+use super::restore::{self, RestorePlan};
+use super::snapshot::{self, SnapshotPlan};
+use super::state::StateError;
+use super::upgrade::{self, Recovery, UpgradePlan};
+use super::{Tools, UnknownInstance};
+use crate::engine::EngineError;
+use crate::model::ids::{BadName, InstanceName, RunId};
+use crate::workflow::{
+    DriveError, Event, EventSink, FileJournal, Header, JOURNAL_FORMAT, Journal, JournalError, Outcome, Record, RunCx,
+    RunState, Step, StepError, drive, shapes,
+};
+
+/// What a run does, as its journal keeps it. `--dry-run` prints it, and a run carries it out: the very same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "workflow", rename_all = "snake_case")]
+pub enum Plan {
+    /// Take a snapshot of one instance.
+    Snapshot(SnapshotPlan),
+    /// Upgrade the pipeline, or one stage of it.
+    Upgrade(UpgradePlan),
+    /// Put one instance back.
+    Restore(RestorePlan),
+}
+
+impl Plan {
+    /// The workflow's name and the version of its step list.
+    pub fn workflow(&self) -> (&'static str, u32) {
+        match self {
+            Self::Snapshot(_) => ("snapshot", 1),
+            Self::Upgrade(_) => ("upgrade", 1),
+            Self::Restore(_) => ("restore", 1),
+        }
+    }
+
+    /// The instances that it is about; their locks are held while it runs.
+    pub fn instances(&self) -> Vec<InstanceName> {
+        match self {
+            Self::Snapshot(plan) => vec![plan.instance.clone()],
+            Self::Restore(plan) => vec![plan.instance.clone()],
+            // Also the stages behind whose gate it waits, so that they stay what the gate saw.
+            Self::Upgrade(plan) => {
+                let mut all: Vec<InstanceName> = plan.stages.iter().map(|stage| stage.instance.clone()).collect();
+                all.extend(plan.stages.iter().filter_map(|stage| stage.gate.clone()));
+                all.sort();
+                all.dedup();
+                all
+            }
+        }
+    }
+
+    /// Its steps, in order.
+    pub fn steps(&self, tools: &Arc<Tools>) -> Vec<Box<dyn Step<Notes>>> {
+        match self {
+            Self::Snapshot(plan) => snapshot::steps(tools, plan),
+            Self::Upgrade(plan) => upgrade::steps(tools, plan),
+            Self::Restore(plan) => restore::steps(tools, plan),
+        }
+    }
+}
+
+/// A run that cannot begin or go on. Nothing was touched, or the journal says what was.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Another run has an instance.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The state directory failed.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The journal failed.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The run is open: `tidegate resume` takes it up.
+    #[error("run {run} was cut off")]
+    CutOff {
+        /// Which.
+        run: RunId,
+        /// Why.
+        #[source]
+        source: DriveError,
+    },
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// An instance has vanished from the configuration.
+    #[error(transparent)]
+    Unknown(#[from] UnknownInstance),
+    /// The journal is of another version of this program.
+    #[error("run {run} was begun by another version of tidegate: {reason}")]
+    OtherVersion {
+        /// Which.
+        run: RunId,
+        /// What differs.
+        reason: String,
+    },
+    /// An instance has an open run already.
+    #[error("run {} on `{instance}` was cut off and has to be ended first", open.run)]
+    OpenRun {
+        /// Which instance.
+        instance: InstanceName,
+        /// The run.
+        open: Box<RunSummary>,
+    },
+    /// A name that cannot be made.
+    #[error(transparent)]
+    Name(#[from] BadName),
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct RunReport {
+    /// The run.
+    pub summary: RunSummary,
+    /// How.
+    pub outcome: Outcome,
+    /// The step that gave up with its typed reason, if that was in this process.
+    pub failure: Option<(String, StepError)>,
+    /// Whether any instance had been touched by it when it failed.
+    pub touched: bool,
+    /// Whether somebody asked it to stop.
+    pub cancelled: bool,
+}
+
+/// Begins a run and drives it to its end.
+///
+/// Not cancel safe: ask it to stop through `cancel`; it then undoes what it has done.
+pub async fn begin(
+    tools: &Arc<Tools>,
+    plan: &Plan,
+    events: Arc<dyn EventSink>,
+    cancel: CancellationToken,
+) -> Result<RunReport, RunError> {
+    let run = new_run_id(tools, plan)?;
+    let locks = Arc::new(Locks::take(tools, &run, &plan.instances()).await?);
+    let driven = async {
+        no_open_run(tools, plan)?;
+        let steps = plan.steps(tools);
+        let (workflow, version) = plan.workflow();
+        let header = Header {
+            format: JOURNAL_FORMAT,
+            run: run.clone(),
+            workflow: workflow.into(),
+            version,
+            steps: steps.iter().map(|step| step.name()).collect(),
+            parameters: parameters(plan),
+            started_at: (tools.now)().to_string(),
+        };
+        let mut journal = FileJournal::<Notes>::create(&tools.state.journal(&run), &header)?;
+        events.emit(Event::RunStarted { run: run.to_string(), workflow: workflow.into() });
+        let cx = cx(tools, &run, events, cancel, locks.clone());
+        carry_on(tools, &run, &steps, &mut journal, &cx).await
+    }
+    .await;
+    locks.release().await;
+    driven
+}
+
+/// Takes up a run that was cut off, or tries the undos of a stuck one again. What is finished is left alone.
+pub async fn resume(
+    tools: &Arc<Tools>,
+    run: &RunId,
+    events: Arc<dyn EventSink>,
+    cancel: CancellationToken,
+) -> Result<RunReport, RunError> {
+    let Story { header, .. } = history::story(&tools.state, run)?;
+    let plan = plan_of(&header)?;
+    for instance in plan.instances() {
+        tools.instance(&instance)?;
+    }
+    let locks = Arc::new(Locks::take(tools, run, &plan.instances()).await?);
+    let driven = async {
+        // Opened only under the lock: another process may have ended it a moment ago.
+        let mut journal = FileJournal::<Notes>::open(&tools.state.journal(run))?;
+        let steps = plan.steps(tools);
+        let names: Vec<String> = steps.iter().map(|step| step.name()).collect();
+        if names != header.steps {
+            return Err(RunError::OtherVersion { run: run.clone(), reason: "its steps are others".into() });
+        }
+        events.emit(Event::RunStarted { run: run.to_string(), workflow: header.workflow.clone() });
+        let now = || (tools.now)().to_string();
+        let shapes = shapes(&steps);
+        let cut_off = |source| RunError::CutOff { run: run.clone(), source };
+        let state = RunState::replay(&shapes, journal.records()).map_err(|error| cut_off(error.into()))?;
+        if state.finished() == Some(Outcome::Stuck) {
+            journal.append(&Record::RetryUndo { at: now() }).await?;
+        } else if state.finished().is_none() && !state.is_rolling_back() {
+            let recovery = match &plan {
+                // A snapshot unwinds: the instance runs again, and the next one is taken later.
+                Plan::Snapshot(_) => Recovery::RollBack("it was cut off".into()),
+                Plan::Upgrade(plan) => upgrade::recover(tools, plan, &state).await?,
+                // A restore goes on: its old data is safe.
+                Plan::Restore(_) => Recovery::GoOn,
+            };
+            if let Recovery::RollBack(reason) = recovery {
+                journal.append(&Record::RollBack { at: now(), reason }).await?;
+            }
+        }
+        let cx = cx(tools, run, events, cancel, locks.clone());
+        carry_on(tools, run, &steps, &mut journal, &cx).await
+    }
+    .await;
+    locks.release().await;
+    driven
+}
+
+/// The open runs of this host, oldest first.
+pub fn open_runs(tools: &Tools) -> Result<Vec<RunSummary>, StateError> {
+    let runs = history::runs(&tools.state)?;
+    Ok(runs.into_iter().flatten().filter(|run| run.outcome.is_none()).collect())
+}
+
+/// The plan that a journal keeps.
+pub fn plan_of(header: &Header) -> Result<Plan, RunError> {
+    serde_json::from_value(header.parameters.clone())
+        .map_err(|error| RunError::OtherVersion { run: header.run.clone(), reason: error.to_string() })
+}
+
+async fn carry_on(
+    tools: &Arc<Tools>,
+    run: &RunId,
+    steps: &[Box<dyn Step<Notes>>],
+    journal: &mut FileJournal<Notes>,
+    cx: &RunCx,
+) -> Result<RunReport, RunError> {
+    let driven = drive(steps, journal, cx, Notes::default()).await;
+    let driven = driven.map_err(|source| RunError::CutOff { run: run.clone(), source })?;
+    let story = history::story(&tools.state, run)?;
+    let rest_began = |record: &Record<Notes>| match record {
+        Record::Started { step, .. } => story.header.steps.get(*step).is_some_and(|name| name.starts_with("rest ")),
+        _ => false,
+    };
+    let touched = story.records.iter().any(rest_began);
+    Ok(RunReport { summary: history::summary(&story), outcome: driven.outcome, failure: driven.failure, touched, cancelled: cx.cancel.is_cancelled() })
+}
+
+fn cx(tools: &Tools, run: &RunId, events: Arc<dyn EventSink>, cancel: CancellationToken, guard: Arc<Locks>) -> RunCx {
+    RunCx {
+        run: run.clone(),
+        cancel,
+        events,
+        guard,
+        retry: tools.settings.retry.clone(),
+        clock: tools.now,
+        undo_failed: Vec::new(),
+    }
+}
+
+/// Two runs on one instance would each undo the other's work.
+fn no_open_run(tools: &Tools, plan: &Plan) -> Result<(), RunError> {
+    for open in open_runs(tools)? {
+        if let Some(instance) = plan.instances().into_iter().find(|instance| open.instances.contains(instance)) {
+            return Err(RunError::OpenRun { instance, open: Box::new(open) });
+        }
+    }
+    Ok(())
+}
+
+fn parameters(plan: &Plan) -> serde_json::Value {
+    // Plain data with string keys always serialises; a journal without a plan would be refused by `plan_of`.
+    serde_json::to_value(plan).unwrap_or_default()
+}
+
+fn new_run_id(tools: &Tools, plan: &Plan) -> Result<RunId, BadName> {
+    let time = (tools.now)().strftime("%Y%m%d-%H%M%S").to_string();
+    RunId::new(format!("{}-{time}-{:04x}", plan.workflow().0, rand::random::<u16>()))
+}

@@ -1,0 +1,164 @@
+//! The state directory: journals, what runs keep beside them, locks of this host, evidence.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
+
+use crate::model::gate::Evidence;
+use crate::model::ids::{InstanceName, RunId};
+
+/// The state directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The disk or its rights.
+    #[error("cannot {action} `{path}`")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file that is not what was written.
+    #[error("`{path}` is damaged: {reason}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// How that shows.
+        reason: String,
+    },
+}
+
+/// A file that a run keeps beside its journal (mode 0600), named by its hash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileRef {
+    name: String,
+    sha256: String,
+}
+
+/// Tidegate's own directory on this host.
+#[derive(Clone, Debug)]
+pub struct StateDir {
+    root: PathBuf,
+}
+
+impl StateDir {
+    /// Makes what is missing. Its folders are for the owner only.
+    pub fn open(root: &Path) -> Result<Self, StateError> {
+        for folder in [root.to_owned(), root.join("runs"), root.join("locks"), root.join("evidence")] {
+            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+            made.map_err(|source| StateError::Io { action: "make the folder", path: folder, source })?;
+        }
+        Ok(Self { root: root.to_owned() })
+    }
+
+    /// Where it lies.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A run's journal.
+    pub fn journal(&self, run: &RunId) -> PathBuf {
+        self.root.join("runs").join(format!("{run}.jsonl"))
+    }
+
+    /// The file whose `flock` orders the processes of this host.
+    pub fn lock_file(&self, container: &str) -> PathBuf {
+        self.root.join("locks").join(format!("{container}.lock"))
+    }
+
+    /// The ids of all runs, oldest first within a workflow.
+    pub fn runs(&self) -> Result<Vec<RunId>, StateError> {
+        let folder = self.root.join("runs");
+        let failed = |source| StateError::Io { action: "list", path: folder.clone(), source };
+        let mut runs = Vec::new();
+        for entry in fs::read_dir(&folder).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            let run = name.to_str().and_then(|name| name.strip_suffix(".jsonl")).and_then(|name| RunId::new(name).ok());
+            runs.extend(run);
+        }
+        runs.sort();
+        Ok(runs)
+    }
+
+    /// Keeps `value` beside the run's journal, durably, readable by the owner only.
+    pub fn attach(&self, run: &RunId, what: &str, value: &impl Serialize) -> Result<FileRef, StateError> {
+        let folder = self.root.join("runs").join(run.as_str());
+        let failed = |action, path: &Path| {
+            let path = path.to_owned();
+            move |source| StateError::Io { action, path, source }
+        };
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        made.map_err(failed("make the folder", &folder))?;
+        let text = serde_json::to_vec(value)
+            .map_err(|error| StateError::Damaged { path: folder.clone(), reason: error.to_string() })?;
+        let sha256 = hex(&Sha256::digest(&text));
+        let name = format!("{what}-{}.json", &sha256[..16]);
+        let path = folder.join(&name);
+        write_durably(&path, &text)?;
+        Ok(FileRef { name, sha256 })
+    }
+
+    /// Reads what [`StateDir::attach`] kept, and checks it.
+    pub fn attached<T: DeserializeOwned>(&self, run: &RunId, file: &FileRef) -> Result<T, StateError> {
+        let path = self.root.join("runs").join(run.as_str()).join(&file.name);
+        let text = fs::read(&path).map_err(|source| StateError::Io { action: "read", path: path.clone(), source })?;
+        if hex(&Sha256::digest(&text)) != file.sha256 {
+            return Err(StateError::Damaged { path, reason: "its hash is not the one in the journal".into() });
+        }
+        serde_json::from_slice(&text).map_err(|error| StateError::Damaged { path, reason: error.to_string() })
+    }
+
+    /// Keeps the newest evidence of an instance.
+    pub fn keep_evidence(&self, evidence: &Evidence) -> Result<(), StateError> {
+        let path = self.evidence_path(&evidence.instance);
+        let text = serde_json::to_vec_pretty(evidence)
+            .map_err(|error| StateError::Damaged { path: path.clone(), reason: error.to_string() })?;
+        write_durably(&path, &text)
+    }
+
+    /// The newest evidence of an instance. One that cannot be read is none: the gate stays shut.
+    pub fn evidence(&self, instance: &InstanceName) -> Option<Evidence> {
+        let text = fs::read(self.evidence_path(instance)).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// What passed before does not stand any more: the instance was put back.
+    pub fn drop_evidence(&self, instance: &InstanceName) -> Result<(), StateError> {
+        let path = self.evidence_path(instance);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(StateError::Io { action: "remove", path, source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn evidence_path(&self, instance: &InstanceName) -> PathBuf {
+        self.root.join("evidence").join(format!("{instance}.json"))
+    }
+}
+
+/// Written whole and flushed under another name, then renamed, then the folder flushed.
+fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
+    let failed = |action| move |source| StateError::Io { action, path: path.to_owned(), source };
+    let draft = path.with_extension("tmp");
+    let mut options = OpenOptions::new();
+    let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(&draft).map_err(failed("write"))?;
+    file.write_all(bytes).map_err(failed("write"))?;
+    file.sync_all().map_err(failed("flush"))?;
+    fs::rename(&draft, path).map_err(failed("rename to"))?;
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("flush the folder of"))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,191 @@
+//! Waits until an instance is ready, checks it against how it was, and weighs the gate.
+
+use async_trait::async_trait;
+
+use super::At;
+use crate::model::gate::{Condition, GateFacts, weigh};
+use crate::model::ids::InstanceName;
+use crate::model::manifest::Manifest;
+use crate::model::observation::Observation;
+use crate::model::verdict::{self, compare};
+use crate::ops::notes::{Notes, VerdictNotes};
+use crate::workflow::{RunCx, Step, StepError, chain};
+
+/// Waits until the app is ready and has stayed so.
+#[derive(Debug)]
+pub struct Await {
+    /// Where.
+    pub at: At,
+    /// Which version must answer.
+    pub expects: Expects,
+}
+
+/// Which version must answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expects {
+    /// That of the image.
+    Target,
+    /// The one of before. An app that was not well before need not be so now, and one that does not come back is a
+    /// warning: the snapshot is taken and the container runs.
+    AsBefore,
+}
+
+#[async_trait]
+impl Step<Notes> for Await {
+    fn name(&self) -> String {
+        self.at.step("wait for")
+    }
+
+    fn stage(&self) -> Option<usize> {
+        Some(self.at.stage)
+    }
+
+    async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
+        let (at, adapter) = (&self.at, self.at.adapter()?);
+        let known = notes.of(&at.instance);
+        let version = match self.expects {
+            Expects::Target => known.target.and_then(|target| target.version),
+            Expects::AsBefore => {
+                let before = at.before_or_fail(cx, notes)?;
+                if !known.was_up || !before.answers() {
+                    return Ok(());
+                }
+                before.version
+            }
+        };
+        let ready = adapter.ready(at.engine(), version.as_ref(), &|text| cx.note(text)).await;
+        match (ready, self.expects) {
+            (Ok(()), _) => notes.of_mut(&at.instance).up_at = Some(cx.now()),
+            (Err(error), Expects::AsBefore) => {
+                cx.warn(format!("the snapshot is taken, but `{}` has not come back: {}", at.instance, chain(&error)));
+            }
+            (Err(error), Expects::Target) => return Err(error.into()),
+        }
+        Ok(())
+    }
+}
+
+/// Compares what the checks see now with what they saw before.
+#[derive(Debug)]
+pub struct Check {
+    /// Where.
+    pub at: At,
+    /// Against what.
+    pub baseline: Baseline,
+}
+
+/// What the checks are compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Baseline {
+    /// What they saw before this run touched the instance.
+    Before,
+    /// What they saw when the snapshot was taken.
+    Snapshot,
+}
+
+/// What passed before does not pass now.
+#[derive(Debug, thiserror::Error)]
+#[error("{} of the checks on `{instance}` failed: {}", lines.len(), lines.join("; "))]
+pub struct ChecksFailed {
+    /// Where.
+    pub instance: InstanceName,
+    /// One line each.
+    pub lines: Vec<String>,
+}
+
+#[async_trait]
+impl Step<Notes> for Check {
+    fn name(&self) -> String {
+        self.at.step("check")
+    }
+
+    fn stage(&self) -> Option<usize> {
+        Some(self.at.stage)
+    }
+
+    async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
+        let (at, adapter) = (&self.at, self.at.adapter()?);
+        let baseline = self.observation(cx, notes)?;
+        let now = adapter.observe(at.engine()).await?;
+        let Some(baseline) = baseline else {
+            cx.warn(format!("nothing is known of how `{}` was when it was well; only its readiness was checked", at.instance));
+            let verdict = VerdictNotes { pass: true, passed_count: now.passed_count(), lines: Vec::new() };
+            notes.of_mut(&at.instance).verdict = Some(verdict);
+            return Ok(());
+        };
+        let verdict = compare(&baseline, &now);
+        for item in verdict.warnings() {
+            cx.warn(item.to_string());
+        }
+        let lines: Vec<String> = verdict.blocking().map(ToString::to_string).collect();
+        let passed_count = verdict.items.iter().filter(|item| item.outcome == verdict::Outcome::Pass).count();
+        cx.note(format!("{passed_count} of {} checks passed on `{}`", verdict.items.len(), at.instance));
+        let pass = verdict.is_pass();
+        notes.of_mut(&at.instance).verdict = Some(VerdictNotes { pass, passed_count, lines: lines.clone() });
+        if pass { Ok(()) } else { Err(Box::new(ChecksFailed { instance: at.instance.clone(), lines })) }
+    }
+}
+
+impl Check {
+    fn observation(&self, cx: &RunCx, notes: &Notes) -> Result<Option<Observation>, StepError> {
+        let known = notes.of(&self.at.instance);
+        Ok(match self.baseline {
+            Baseline::Before => self.at.before_or_fail(cx, notes)?.observation,
+            Baseline::Snapshot => {
+                let file = known.manifest.as_ref().ok_or("the snapshot was not fetched before this step")?;
+                self.at.tools.state.attached::<Manifest>(&cx.run, file)?.observation
+            }
+        })
+    }
+}
+
+/// Opens only if the same image passed on the stage before, that evidence is fresh, and it still stands.
+#[derive(Debug)]
+pub struct Gate {
+    /// The stage that is to be upgraded.
+    pub at: At,
+    /// The stage that must have passed.
+    pub previous: InstanceName,
+}
+
+/// The gate stays shut.
+#[derive(Debug, thiserror::Error)]
+#[error("the gate before `{instance}` is shut: {}", shut.iter().map(|condition| condition.text.as_str()).collect::<Vec<_>>().join("; "))]
+pub struct GateShut {
+    /// The stage behind it.
+    pub instance: InstanceName,
+    /// What does not hold.
+    pub shut: Vec<Condition>,
+}
+
+#[async_trait]
+impl Step<Notes> for Gate {
+    fn name(&self) -> String {
+        self.at.step("gate before")
+    }
+
+    fn stage(&self) -> Option<usize> {
+        Some(self.at.stage)
+    }
+
+    async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
+        let at = &self.at;
+        let target = notes.of(&at.instance).target.ok_or("no image was pulled before this step")?;
+        let previous = at.engine().find(at.tools.container(&self.previous)).await?;
+        let facts = GateFacts {
+            previous: self.previous.clone(),
+            evidence: at.tools.state.evidence(&self.previous),
+            previous_image: previous.filter(|view| view.is_up()).map(|view| view.image_id),
+            target: target.id,
+            max_age: at.tools.settings.evidence_max_age,
+            now: (at.tools.now)(),
+        };
+        let conditions = weigh(&facts);
+        for condition in &conditions {
+            let sign = if condition.holds { "holds" } else { "does not hold" };
+            cx.note(format!("gate before `{}`: {} ({sign})", at.instance, condition.text));
+        }
+        let shut: Vec<Condition> = conditions.into_iter().filter(|condition| !condition.holds).collect();
+        if shut.is_empty() { Ok(()) } else { Err(Box::new(GateShut { instance: at.instance.clone(), shut })) }
+    }
+}

@@ -1,0 +1,284 @@
+//! Puts a snapshot's data in the place of what is there: fetch, verify, set aside, fill, settle.
+
+use async_trait::async_trait;
+
+use super::At;
+use super::meter::Meter;
+use crate::engine::{Answer, HelperMount, PorterRequest};
+use crate::model::definition::{Definition, Mount, MountSource};
+use crate::model::layout::{self, ObjectKey, helper_target};
+use crate::model::manifest::{Manifest, PartRecord};
+use crate::model::part::{PartPlan, cover_of, mounts_of};
+use crate::ops::notes::Notes;
+use crate::stream;
+use crate::workflow::{RunCx, Step, StepError, UndoKind};
+
+/// Fetches manifest and definition of the snapshot, and checks that every object is there.
+#[derive(Debug)]
+pub struct FetchSnapshot {
+    /// Where to.
+    pub at: At,
+    /// Which.
+    pub manifest: ObjectKey,
+}
+
+#[async_trait]
+impl Step<Notes> for FetchSnapshot {
+    fn name(&self) -> String {
+        self.at.step("fetch the snapshot for")
+    }
+
+    fn stage(&self) -> Option<usize> {
+        Some(self.at.stage)
+    }
+
+    async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
+        let at = &self.at;
+        let manifest = at.tools.repository.manifest(&self.manifest).await?;
+        at.tools.repository.check_presence(&manifest).await?;
+        let definition = at.tools.repository.read_definition(&manifest).await?;
+        let known = notes.of_mut(&at.instance);
+        known.manifest = Some(at.tools.state.attach(&cx.run, &format!("manifest-{}", at.instance), &manifest)?);
+        known.definition = Some(at.tools.state.attach(&cx.run, &format!("definition-{}", at.instance), &definition)?);
+        Ok(())
+    }
+}
+
+/// Reads every byte of the snapshot before anything is stopped.
+#[derive(Debug)]
+pub struct VerifySnapshot {
+    /// Where to.
+    pub at: At,
+}
+
+#[async_trait]
+impl Step<Notes> for VerifySnapshot {
+    fn name(&self) -> String {
+        self.at.step("verify the snapshot for")
+    }
+
+    fn stage(&self) -> Option<usize> {
+        Some(self.at.stage)
+    }
+
+    async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
+        let (manifest, definition) = fetched(&self.at, cx, notes)?;
+        let meter = Meter::new(cx, &format!("verify {}", manifest.id), manifest.stored_bytes());
+        self.at.tools.repository.verify(&manifest, cx.cancel.clone(), meter.tell()).await?;
+        // Room for both, before anything is stopped. What is not there yet has all the room of its file system.
+        for destination in mounts_of(&plans(&manifest)) {
+            let Some(mount) = definition.mounts.iter().find(|mount| mount.destination == destination) else {
+                return Err(format!("the snapshot has data for {destination}, where its own definition mounts nothing").into());
+            };
+            let listing = self.at.list(cx, &mount.source, super::look::list_request(Default::default(), Vec::new())).await?;
+            let records = manifest.parts.iter().filter(|part| part.plan.mount == destination);
+            let (bytes, entries) = records.fold((0, 0), |sum, part| (sum.0 + part.plain_bytes, sum.1 + part.entries));
+            let short = listing.free_bytes < bytes + bytes / 20 || listing.free_inodes < entries;
+            if short {
+                return Err(Box::new(super::look::NotFit::NoRoom {
+                    instance: self.at.instance.clone(),
+                    source_text: mount.source.to_string(),
+                    free_bytes: listing.free_bytes,
+                    needed_bytes: bytes + bytes / 20,
+                }));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Moves what is there into `.tidegate/<run>` of the same mount. Its undo brings it back.
+#[derive(Debug)]
+pub struct Aside {
+    /// Where.
+    pub at: At,
+}
+
+#[async_trait]
+impl Step<Notes> for Aside {
+    fn name(&self) -> String {
+        self.at.step("set aside")
+    }
+
+    fn stage(&self) -> Option<usize> {
+        Some(self.at.stage)
+    }
+
+    fn undo_kind(&self) -> UndoKind {
+        UndoKind::Service
+    }
+
+    async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
+        let (manifest, definition) = fetched(&self.at, cx, notes)?;
+        set_aside(&self.at, cx, &definition.mounts, &manifest, cx.run.as_str()).await
+    }
+
+    async fn undo(&self, cx: &RunCx, notes: &Notes) -> Result<(), StepError> {
+        self.at.rests_on(cx, &["start", "create"], "its data may be in use")?;
+        let (manifest, definition) = fetched(&self.at, cx, notes)?;
+        let run = cx.run.to_string();
+        for (_, source) in data_mounts(&definition.mounts, &manifest)? {
+            self.at.porter(cx, &source, &PorterRequest::Back { root: helper_target(0), run: run.clone() }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Fills the places with the snapshot's data. What lies there half-way is overwritten when it runs again, and set
+/// aside by the undo of `set aside`.
+#[derive(Debug)]
+pub struct Fill {
+    /// Where.
+    pub at: At,
+}
+
+#[async_trait]
+impl Step<Notes> for Fill {
+    fn name(&self) -> String {
+        self.at.step("fill")
+    }
+
+    fn stage(&self) -> Option<usize> {
+        Some(self.at.stage)
+    }
+
+    async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
+        let (manifest, definition) = fetched(&self.at, cx, notes)?;
+        fill(&self.at, cx, &definition.mounts, &manifest).await
+    }
+
+    async fn undo(&self, cx: &RunCx, _notes: &Notes) -> Result<(), StepError> {
+        Ok(self.at.engine().remove(&layout::helper_container(&cx.run, &self.at.instance)).await?)
+    }
+}
+
+/// Flushes what was filled, and takes the marker away: from here on something may be started on it.
+#[derive(Debug)]
+pub struct Settle {
+    /// Where.
+    pub at: At,
+}
+
+#[async_trait]
+impl Step<Notes> for Settle {
+    fn name(&self) -> String {
+        self.at.step("settle")
+    }
+
+    fn stage(&self) -> Option<usize> {
+        Some(self.at.stage)
+    }
+
+    async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
+        let (manifest, definition) = fetched(&self.at, cx, notes)?;
+        settle(&self.at, cx, &definition.mounts, &manifest, cx.run.as_str()).await
+    }
+}
+
+/// All of it at once, for a roll back. A try that was cut off is taken up where it was.
+pub(super) async fn put_back(at: &At, cx: &RunCx, mounts: &[Mount], manifest: &Manifest) -> Result<(), StepError> {
+    let generation = generation(at, cx, &data_mounts(mounts, manifest)?).await?;
+    set_aside(at, cx, mounts, manifest, &generation).await?;
+    fill(at, cx, mounts, manifest).await?;
+    settle(at, cx, mounts, manifest, &generation).await
+}
+
+/// Undoes the newest set-aside of this run that was not settled, so that what ran last can run again.
+pub(super) async fn put_newest_back(at: &At, cx: &RunCx, mounts: &[MountSource]) -> Result<(), StepError> {
+    for source in mounts {
+        let listing = at.list(cx, source, super::look::list_request(Default::default(), Vec::new())).await?;
+        if let Some(run) = listing.filling.filter(|run| run.starts_with(cx.run.as_str())) {
+            at.porter(cx, source, &PorterRequest::Back { root: helper_target(0), run }).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The name under which a roll back sets aside: that of a try that was cut off, else the next free one.
+async fn generation(at: &At, cx: &RunCx, mounts: &[(String, MountSource)]) -> Result<String, StepError> {
+    let mut taken = Vec::new();
+    for (_, source) in mounts {
+        let listing = at.list(cx, source, super::look::list_request(Default::default(), Vec::new())).await?;
+        if let Some(run) = listing.filling.filter(|run| run.starts_with(cx.run.as_str())) {
+            return Ok(run);
+        }
+        taken.extend(listing.asides);
+    }
+    let name = |number: u32| format!("{}-back{number}", cx.run);
+    let free = (1..=1_000).map(name).find(|name| !taken.contains(name));
+    Ok(free.ok_or("a thousand roll backs of one run")?)
+}
+
+async fn set_aside(at: &At, cx: &RunCx, mounts: &[Mount], manifest: &Manifest, run: &str) -> Result<(), StepError> {
+    let plans = plans(manifest);
+    for (destination, source) in data_mounts(mounts, manifest)? {
+        let cover = cover_of(&plans, &destination);
+        let request = PorterRequest::Aside { root: helper_target(0), run: run.to_owned(), cover };
+        at.porter(cx, &source, &request).await?;
+    }
+    Ok(())
+}
+
+async fn settle(at: &At, cx: &RunCx, mounts: &[Mount], manifest: &Manifest, run: &str) -> Result<(), StepError> {
+    for (_, source) in data_mounts(mounts, manifest)? {
+        let request = PorterRequest::Settle { root: helper_target(0), run: run.to_owned() };
+        match at.porter(cx, &source, &request).await? {
+            Answer::Done { .. } => {}
+            other => return Err(format!("the porter answered {other:?}").into()),
+        }
+    }
+    Ok(())
+}
+
+async fn fill(at: &At, cx: &RunCx, mounts: &[Mount], manifest: &Manifest) -> Result<(), StepError> {
+    let data = data_mounts(mounts, manifest)?;
+    let helper = layout::helper_container(&cx.run, &at.instance);
+    let helper_mounts: Vec<HelperMount> =
+        data.iter().map(|(_, source)| HelperMount { source: source.clone(), writable: true }).collect();
+    at.engine().remove(&helper).await?;
+    at.engine().open_helper(&helper, &helper_mounts, &at.labels(&cx.run, "helper")).await?;
+    let total = manifest.plain_bytes();
+    let meter = Meter::new(cx, &format!("fill {}", at.instance), total);
+    for record in &manifest.parts {
+        let index = data.iter().position(|(destination, _)| *destination == record.plan.mount);
+        let prefix = helper_target(index.ok_or("a part without a mount")?);
+        let tar = fill_stream(at, cx, record, prefix.trim_start_matches('/'), &meter).await?;
+        at.engine().archive_in(&helper, tar).await?;
+    }
+    at.engine().remove(&helper).await?;
+    Ok(())
+}
+
+async fn fill_stream(
+    at: &At,
+    cx: &RunCx,
+    record: &PartRecord,
+    prefix: &str,
+    meter: &Meter,
+) -> Result<stream::ByteStream, StepError> {
+    let plain = at.tools.repository.read_part(record).await?;
+    let plain = stream::stall(plain, at.tools.settings.stall_timeout);
+    let plain = stream::metered(stream::cancellable(plain, cx.cancel.clone()), meter.tell());
+    let (tar, _) = stream::tar::place(vec![(plain, prefix.to_owned())]);
+    Ok(tar)
+}
+
+fn plans(manifest: &Manifest) -> Vec<PartPlan> {
+    manifest.parts.iter().map(|part| part.plan.clone()).collect()
+}
+
+/// The mounts that the parts belong to, in order.
+fn data_mounts(mounts: &[Mount], manifest: &Manifest) -> Result<Vec<(String, MountSource)>, StepError> {
+    let find = |destination: String| {
+        let mount = mounts.iter().find(|mount| mount.destination == destination);
+        let none = || format!("nothing is mounted at {destination}, where data of the snapshot belongs");
+        mount.map(|mount| (destination.clone(), mount.source.clone())).ok_or_else(|| none().into())
+    };
+    mounts_of(&plans(manifest)).into_iter().map(find).collect()
+}
+
+fn fetched(at: &At, cx: &RunCx, notes: &Notes) -> Result<(Manifest, Definition), StepError> {
+    let known = notes.of(&at.instance);
+    let (manifest, definition) = known.manifest.zip(known.definition).ok_or("the snapshot was not fetched before this step")?;
+    Ok((at.tools.state.attached(&cx.run, &manifest)?, at.tools.state.attached(&cx.run, &definition)?))
+}

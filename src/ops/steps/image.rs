@@ -1,0 +1,145 @@
+//! Gets the image that an instance is to run on, pins it, and lets old pins go.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::At;
+use crate::engine::{EngineError, ImageView};
+use crate::model::ids::{ImageId, InstanceName};
+use crate::model::layout::{self, LABEL_INSTANCE, LABEL_ROLE, LABEL_RUN};
+use crate::model::manifest::Manifest;
+use crate::model::version::Version;
+use crate::ops::Tools;
+use crate::ops::notes::{Notes, Target};
+use crate::workflow::{RunCx, Step, StepError};
+
+/// Pulls the target once for all stages and pins what came: everything after this goes by the engine's id of it, so
+/// a tag that moves changes nothing.
+#[derive(Debug)]
+pub struct Pull {
+    /// Engine.
+    pub tools: Arc<Tools>,
+    /// Such as `appsmith/appsmith-ce:v2.5.1`.
+    pub reference: String,
+    /// The stages.
+    pub instances: Vec<InstanceName>,
+}
+
+#[async_trait]
+impl Step<Notes> for Pull {
+    fn name(&self) -> String {
+        "pull".into()
+    }
+
+    async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
+        let image = self.tools.engine.pull(&self.reference).await?;
+        let target = target(&self.reference, &image);
+        for instance in &self.instances {
+            self.tools.engine.tag(&image.id, &layout::pin_tag(instance, &image.id)).await?;
+            notes.of_mut(instance).target = Some(target.clone());
+        }
+        let version = target.version.map_or_else(|| "of unknown version".to_owned(), |version| version.to_string());
+        cx.note(format!("{} is {version}, image {}", self.reference, image.id.short()));
+        Ok(())
+    }
+}
+
+fn target(reference: &str, image: &ImageView) -> Target {
+    let by_label = image.labels.get("org.opencontainers.image.version").and_then(|text| Version::parse(text).ok());
+    let tag = reference.rsplit('/').next().and_then(|last| last.split_once(':')).map(|(_, tag)| tag);
+    let by_tag = tag.and_then(|tag| Version::parse(tag).ok());
+    Target {
+        reference: reference.to_owned(),
+        id: image.id.clone(),
+        digests: image.digests.clone(),
+        version: by_label.or(by_tag),
+    }
+}
+
+/// Finds the snapshot's image: on this host by its id, else at its registry by digest.
+#[derive(Debug)]
+pub struct RestoreImage {
+    /// Where.
+    pub at: At,
+}
+
+/// The image of a snapshot is nowhere to be had.
+#[derive(Debug, thiserror::Error)]
+#[error("the image {reference} ({}) of the snapshot is not on this host, and its registry does not give it", id.short())]
+pub struct ImageGone {
+    /// As the operator wrote it.
+    pub reference: String,
+    /// The engine's id of it.
+    pub id: ImageId,
+    /// What the registry said last.
+    #[source]
+    pub source: Option<EngineError>,
+}
+
+#[async_trait]
+impl Step<Notes> for RestoreImage {
+    fn name(&self) -> String {
+        self.at.step("find the image for")
+    }
+
+    fn stage(&self) -> Option<usize> {
+        Some(self.at.stage)
+    }
+
+    async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
+        let at = &self.at;
+        let known = notes.of_mut(&at.instance);
+        let file = known.manifest.as_ref().ok_or("the snapshot was not fetched before this step")?;
+        let manifest: Manifest = at.tools.state.attached(&cx.run, file)?;
+        let record = &manifest.image;
+        let mut image = at.engine().image(record.id.as_str()).await?;
+        let mut refused = None;
+        for digest in &record.digests {
+            if image.is_some() {
+                break;
+            }
+            match at.engine().pull(digest).await {
+                Ok(found) => image = Some(found),
+                Err(error) => refused = Some(error),
+            }
+        }
+        let gone = || ImageGone { reference: record.reference.clone(), id: record.id.clone(), source: refused };
+        let image = image.ok_or_else(gone)?;
+        at.engine().tag(&image.id, &layout::pin_tag(&at.instance, &image.id)).await?;
+        known.target = Some(Target { version: manifest.version.clone(), ..target(&record.reference, &image) });
+        Ok(())
+    }
+}
+
+/// Lets the pins of earlier upgrades go. The image of before this one stays held until the next has ended, so that a
+/// restore to before the upgrade finds it even after `docker image prune -a`.
+#[derive(Debug)]
+pub struct Finish {
+    /// Engine.
+    pub tools: Arc<Tools>,
+    /// The stages.
+    pub instances: Vec<InstanceName>,
+}
+
+#[async_trait]
+impl Step<Notes> for Finish {
+    fn name(&self) -> String {
+        "finish".into()
+    }
+
+    async fn run(&self, cx: &RunCx, _notes: &mut Notes) -> Result<(), StepError> {
+        for instance in &self.instances {
+            let labels = [(LABEL_ROLE, "holder"), (LABEL_INSTANCE, instance.as_str())];
+            let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+            for holder in self.tools.engine.labelled(&labels).await? {
+                let ours = holder.labels.get(LABEL_RUN).is_some_and(|run| run == cx.run.as_str());
+                if !ours {
+                    self.tools.engine.remove(&holder.name).await?;
+                    self.tools.engine.untag(&layout::pin_tag(instance, &holder.image_id)).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,248 @@
+//! Looks at an instance before anything is touched, and writes down how it was.
+
+use async_trait::async_trait;
+
+use super::{At, sources};
+use crate::engine::{ContainerView, HelperMount, Listing, PorterRequest};
+use crate::model::definition::{Definition, MountSource};
+use crate::model::ids::InstanceName;
+use crate::model::layout;
+use crate::model::manifest::ImageRecord;
+use crate::model::part::{PartPlan, mounts_of};
+use crate::model::version::Version;
+use crate::ops::notes::{Before, Notes};
+use crate::workflow::{RunCx, Step, StepError, UndoKind, chain};
+
+/// Looks at an instance: container, definition, files, health. Touches nothing.
+#[derive(Debug)]
+pub struct Look {
+    /// Where.
+    pub at: At,
+    /// What it is looked at for.
+    pub purpose: Purpose,
+}
+
+/// What an instance is looked at for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Its container must be there.
+    Snapshot,
+    /// It must be well, and have room to be rolled back.
+    Upgrade {
+        /// It need not be well.
+        forced: bool,
+    },
+    /// It may be in any state, even gone.
+    Restore,
+}
+
+/// It cannot be upgraded as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum NotFit {
+    /// There is nothing.
+    #[error("there is no container `{container}` for `{instance}`")]
+    NoContainer {
+        /// Which.
+        instance: InstanceName,
+        /// Its name.
+        container: String,
+    },
+    /// It is not well already.
+    #[error("`{instance}` is not healthy, so an upgrade could not be judged: {reason}")]
+    Unhealthy {
+        /// Which.
+        instance: InstanceName,
+        /// Why.
+        reason: String,
+    },
+    /// A stop would remove it.
+    #[error("the container `{container}` was started with --rm: a stop would remove it")]
+    AutoRemove {
+        /// Its name.
+        container: String,
+    },
+    /// Data cannot be set aside beside its replacement.
+    #[error("{source_text} of `{instance}` has {free_bytes} bytes free, and putting its data back needs {needed_bytes}")]
+    NoRoom {
+        /// Which.
+        instance: InstanceName,
+        /// The volume or folder.
+        source_text: String,
+        /// What is there.
+        free_bytes: u64,
+        /// What is needed.
+        needed_bytes: u64,
+    },
+}
+
+#[async_trait]
+impl Step<Notes> for Look {
+    fn name(&self) -> String {
+        self.at.step("look at")
+    }
+
+    fn stage(&self) -> Option<usize> {
+        Some(self.at.stage)
+    }
+
+    async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
+        let at = &self.at;
+        let container = at.container().to_owned();
+        let Some(view) = at.engine().find(&container).await? else {
+            if self.purpose == Purpose::Restore {
+                cx.note(format!("there is no container `{container}`; it will be created from the snapshot"));
+                return Ok(());
+            }
+            return Err(Box::new(NotFit::NoContainer { instance: at.instance.clone(), container }));
+        };
+        if view.auto_remove {
+            return Err(Box::new(NotFit::AutoRemove { container }));
+        }
+        let before = self.before(cx, &view).await?;
+        if let Purpose::Upgrade { forced } = self.purpose {
+            // Single checks that fail already are known bad and stay so; an app that does not answer cannot be judged.
+            if let (false, Some(reason), false) = (before.answers(), &before.unhealthy_because, forced) {
+                return Err(Box::new(NotFit::Unhealthy { instance: at.instance.clone(), reason: reason.clone() }));
+            }
+            self.has_room(&before)?;
+            let changes = at.engine().layer_changes(&container).await?;
+            if !changes.is_empty() {
+                cx.warn(format!("{} files outside its volumes are lost when `{container}` is created anew, such as {}", changes.len(), changes[0]));
+            }
+        }
+        if let Some(reason) = &before.unhealthy_because {
+            cx.warn(format!("`{}` is not healthy: {reason}", at.instance));
+        }
+        let known = notes.of_mut(&at.instance);
+        known.was_up = view.is_up();
+        known.restart = Some(before.definition.restart.clone());
+        known.before = Some(at.tools.state.attach(&cx.run, &format!("before-{}", at.instance), &before)?);
+        Ok(())
+    }
+
+    fn undo_kind(&self) -> UndoKind {
+        UndoKind::CleanUp
+    }
+
+    /// Runs last of all undos of the stage: what was set aside by a roll back that succeeded is not needed any more.
+    async fn undo(&self, cx: &RunCx, notes: &Notes) -> Result<(), StepError> {
+        let at = &self.at;
+        if cx.undo_failed.iter().any(|step| step.ends_with(at.instance.as_str())) {
+            return Ok(());
+        }
+        at.engine().remove(&layout::helper_container(&cx.run, &at.instance)).await?;
+        let Some(before) = at.before(cx, &notes.of(&at.instance))? else { return Ok(()) };
+        for source in sources(&before, &mounts_of(&before.parts)) {
+            let listing = at.list(cx, &source, list_request(Default::default(), Vec::new())).await?;
+            for run in listing.asides.into_iter().filter(|aside| aside.starts_with(cx.run.as_str())) {
+                at.porter(cx, &source, &PorterRequest::Drop { root: layout::helper_target(0), run }).await?;
+            }
+        }
+        at.engine().remove(&layout::holder_container(&cx.run, &at.instance, "before")).await?;
+        Ok(())
+    }
+}
+
+impl Look {
+    async fn before(&self, cx: &RunCx, view: &ContainerView) -> Result<Before, StepError> {
+        let at = &self.at;
+        let adapter = at.adapter()?;
+        let definition = at.engine().definition(at.container()).await?;
+        let image = at.engine().image(view.image_id.as_str()).await?;
+        let listings = survey(at, cx, view).await?;
+        let parts = match adapter.parts(view, &listings) {
+            Ok(parts) => parts,
+            // A restore must work on data that is torn or foreign; its parts come from the snapshot.
+            Err(error) if self.purpose == Purpose::Restore => {
+                cx.warn(chain(&error));
+                Vec::new()
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.preflight(cx, &definition, &parts).await?;
+        let label = image.as_ref().and_then(|image| image.labels.get("org.opencontainers.image.version"));
+        let by_label = label.and_then(|text| Version::parse(text).ok());
+        let (observation, unhealthy_because) = if view.is_up() {
+            match adapter.observe(at.engine()).await {
+                Ok(seen) => (Some(seen.clone()), seen.first_failure()),
+                Err(error) => (None, Some(chain(&error))),
+            }
+        } else {
+            (None, Some("its container does not run".into()))
+        };
+        let version = if view.is_up() { adapter.version(at.engine()).await.unwrap_or_default() } else { None };
+        Ok(Before {
+            image: ImageRecord {
+                id: view.image_id.clone(),
+                reference: view.image_ref.clone(),
+                digests: image.map(|image| image.digests).unwrap_or_default(),
+            },
+            definition,
+            version: version.or(by_label),
+            parts,
+            listings,
+            observation,
+            unhealthy_because,
+        })
+    }
+
+    /// Asks the app's own settings, through a helper, whether its mounts hold all of its data.
+    async fn preflight(&self, cx: &RunCx, definition: &Definition, parts: &[PartPlan]) -> Result<(), StepError> {
+        let at = &self.at;
+        if self.purpose == Purpose::Restore {
+            return Ok(());
+        }
+        let helper = layout::helper_container(&cx.run, &at.instance);
+        let destinations = mounts_of(parts);
+        let source_of = |destination: &String| definition.mounts.iter().find(|mount| mount.destination == *destination);
+        let sources = destinations.iter().filter_map(source_of);
+        let mounts: Vec<HelperMount> =
+            sources.map(|mount| HelperMount { source: mount.source.clone(), writable: false }).collect();
+        at.engine().remove(&helper).await?;
+        at.engine().open_helper(&helper, &mounts, &at.labels(&cx.run, "helper")).await?;
+        let asked = at.adapter()?.preflight(at.engine(), &helper, &destinations).await;
+        at.engine().remove(&helper).await?;
+        Ok(asked?)
+    }
+
+    fn has_room(&self, before: &Before) -> Result<(), NotFit> {
+        for (mount, listing) in &before.listings {
+            let cover_bytes: u64 = listing.entries.iter().filter(|entry| !entry.path.contains('/')).map(|entry| entry.bytes).sum();
+            let needed_bytes = cover_bytes + cover_bytes / 10;
+            if listing.free_bytes < needed_bytes {
+                return Err(NotFit::NoRoom {
+                    instance: self.at.instance.clone(),
+                    source_text: before.source_of(mount).map(ToString::to_string).unwrap_or_default(),
+                    free_bytes: listing.free_bytes,
+                    needed_bytes,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What lies at the mounts that the adapter asks about. Refuses mounts that are half filled by another run.
+pub(super) async fn survey(at: &At, cx: &RunCx, view: &ContainerView) -> Result<Vec<(String, Listing)>, StepError> {
+    let mut listings = Vec::new();
+    for wanted in at.adapter()?.survey(view) {
+        let Some(mount) = view.mounts.iter().find(|mount| mount.destination == wanted.mount) else { continue };
+        if !matches!(mount.source, MountSource::Volume(_) | MountSource::Bind(_)) {
+            continue;
+        }
+        let listing = at.list(cx, &mount.source, list_request(wanted.cover, wanted.stat)).await?;
+        if let Some(run) = listing.filling.clone().filter(|run| !run.starts_with(cx.run.as_str())) {
+            return Err(Box::new(super::HalfFilled {
+                instance: at.instance.clone(),
+                source_text: mount.source.to_string(),
+                run,
+            }));
+        }
+        listings.push((wanted.mount, listing));
+    }
+    Ok(listings)
+}
+
+pub(super) fn list_request(cover: crate::model::part::Cover, stat: Vec<String>) -> PorterRequest {
+    PorterRequest::List { root: layout::helper_target(0), cover, stat }
+}

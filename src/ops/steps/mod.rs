@@ -1,0 +1,148 @@
+//! The steps that workflows are made of. Each may be run again after any partial run, and so may its undo.
+
+mod check;
+mod data;
+mod image;
+mod look;
+mod meter;
+mod read;
+mod rest;
+mod swap;
+
+pub use check::{Await, Baseline, Check, ChecksFailed, Expects, Gate, GateShut};
+pub use data::{Aside, Fill, FetchSnapshot, Settle, VerifySnapshot};
+pub use image::{Finish, ImageGone, Pull, RestoreImage};
+pub use look::{Look, NotFit, Purpose};
+pub use read::{Publish, Read, Tidy, Verify};
+pub use rest::{Manner, Rest, Wake};
+pub use swap::{Create, From, Open, Park, Reopen, Start};
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Tools;
+use super::notes::{Before, InstanceNotes, Notes};
+use crate::engine::{Answer, ContainerEngine, HelperMount, Labels, Listing, PorterRequest};
+use crate::instance::InstanceAdapter;
+use crate::model::definition::MountSource;
+use crate::model::ids::{InstanceName, RunId};
+use crate::model::layout;
+use crate::workflow::{LeftAsIs, RunCx, StepError};
+
+/// What every step of one instance needs.
+#[derive(Clone, Debug)]
+pub struct At {
+    /// Engine, repository, state.
+    pub tools: Arc<Tools>,
+    /// Which instance.
+    pub instance: InstanceName,
+    /// Its place in the run.
+    pub stage: usize,
+}
+
+impl At {
+    fn engine(&self) -> &dyn ContainerEngine {
+        &*self.tools.engine
+    }
+
+    fn adapter(&self) -> Result<&Arc<dyn InstanceAdapter>, StepError> {
+        Ok(self.tools.instance(&self.instance)?)
+    }
+
+    fn container(&self) -> &str {
+        self.tools.container(&self.instance)
+    }
+
+    fn step(&self, verb: &str) -> String {
+        format!("{verb} {}", self.instance)
+    }
+
+    fn labels(&self, run: &RunId, role: &str) -> Labels {
+        BTreeMap::from([
+            (layout::LABEL_ROLE.to_owned(), role.to_owned()),
+            (layout::LABEL_RUN.to_owned(), run.to_string()),
+            (layout::LABEL_INSTANCE.to_owned(), self.instance.to_string()),
+        ])
+    }
+
+    fn before(&self, cx: &RunCx, notes: &InstanceNotes) -> Result<Option<Before>, StepError> {
+        notes.before.as_ref().map(|file| Ok(self.tools.state.attached(&cx.run, file)?)).transpose()
+    }
+
+    fn before_or_fail(&self, cx: &RunCx, notes: &Notes) -> Result<Before, StepError> {
+        let none = || format!("nothing is known of `{}` from before", self.instance);
+        Ok(self.before(cx, &notes.of(&self.instance))?.ok_or_else(none)?)
+    }
+
+    /// One porter job at one mount of the instance.
+    async fn porter(&self, cx: &RunCx, source: &MountSource, request: &PorterRequest) -> Result<Answer, StepError> {
+        let name = layout::porter_container(&cx.run, &self.instance);
+        let writable = !matches!(request, PorterRequest::List { .. });
+        let mounts = [HelperMount { source: source.clone(), writable }];
+        let labels = self.labels(&cx.run, "porter");
+        match self.engine().porter(&name, &mounts, &labels, request).await? {
+            Answer::Failed { error, disk_full } => Err(Box::new(PorterFailed { source_text: source.to_string(), error, disk_full })),
+            answer => Ok(answer),
+        }
+    }
+
+    async fn list(&self, cx: &RunCx, source: &MountSource, request: PorterRequest) -> Result<Listing, StepError> {
+        match self.porter(cx, source, &request).await? {
+            Answer::Listing(listing) => Ok(listing),
+            other => Err(format!("the porter answered {other:?} to a question for a listing").into()),
+        }
+    }
+
+    /// Fails while a marker says that files of this instance are set aside or half filled. Looked at before each start.
+    async fn nothing_is_half_filled(&self, cx: &RunCx, sources: &[MountSource]) -> Result<(), StepError> {
+        for source in sources {
+            let request = PorterRequest::List {
+                root: layout::helper_target(0),
+                cover: Default::default(),
+                stat: Vec::new(),
+            };
+            if let Some(run) = self.list(cx, source, request).await?.filling {
+                return Err(Box::new(HalfFilled { instance: self.instance.clone(), source_text: source.to_string(), run }));
+            }
+        }
+        Ok(())
+    }
+
+    /// An undo that rests on the undo of `step` must not go on if that one failed.
+    fn rests_on(&self, cx: &RunCx, verbs: &[&str], danger: &str) -> Result<(), LeftAsIs> {
+        let failed = verbs.iter().map(|verb| self.step(verb)).find(|step| cx.undo_failed.contains(step));
+        match failed {
+            Some(step) => Err(LeftAsIs { reason: format!("`{step}` could not be undone, and {danger}") }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The distinct things that are mounted at `destinations`.
+fn sources(before: &Before, destinations: &[String]) -> Vec<MountSource> {
+    destinations.iter().filter_map(|destination| before.source_of(destination).cloned()).collect()
+}
+
+/// A porter job gave up.
+#[derive(Debug, thiserror::Error)]
+#[error("at {source_text}: {error}")]
+pub struct PorterFailed {
+    /// The volume or folder.
+    pub source_text: String,
+    /// In the porter's words.
+    pub error: String,
+    /// There is no room.
+    pub disk_full: bool,
+}
+
+/// Nothing may be started on data that is half filled.
+#[derive(Debug, thiserror::Error)]
+#[error("{source_text} of `{instance}` is half filled by run {run}; nothing may be started on it")]
+pub struct HalfFilled {
+    /// Which.
+    pub instance: InstanceName,
+    /// The volume or folder.
+    pub source_text: String,
+    /// The run that has to be ended first.
+    pub run: String,
+}

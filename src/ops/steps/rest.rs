@@ -1,0 +1,166 @@
+//! Rest and wake: data stands still only in a stopped container, with its restart policy off.
+
+use async_trait::async_trait;
+
+use super::look::survey;
+use super::{At, sources};
+use crate::instance::Cleanliness;
+use crate::model::definition::RestartPolicy;
+use crate::model::part::mounts_of;
+use crate::ops::notes::Notes;
+use crate::workflow::{LeftAsIs, RunCx, Step, StepError, UndoKind, chain};
+
+/// Brings an instance to rest. Its undo wakes it: the one that must never fail to run.
+#[derive(Debug)]
+pub struct Rest {
+    /// Where.
+    pub at: At,
+    /// What is wanted.
+    pub manner: Manner,
+}
+
+/// How much a rest insists on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// An unclean stop is noted. Waking does not wait until the app is ready.
+    Snapshot,
+    /// An unclean stop fails. Waking is done only when the app is ready again.
+    Upgrade,
+    /// The container may be broken, or gone: whatever happens inside it, it is stopped.
+    Restore,
+}
+
+#[async_trait]
+impl Step<Notes> for Rest {
+    fn name(&self) -> String {
+        self.at.step("rest")
+    }
+
+    fn stage(&self) -> Option<usize> {
+        Some(self.at.stage)
+    }
+
+    fn undo_kind(&self) -> UndoKind {
+        UndoKind::Service
+    }
+
+    async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
+        let at = &self.at;
+        if notes.of(&at.instance).before.is_none() {
+            return Ok(());
+        }
+        notes.of_mut(&at.instance).down_at = Some(cx.now());
+        let mut clean = self.stop(cx).await?;
+        if let (Cleanliness::Unclean { reason }, Manner::Snapshot | Manner::Upgrade) = (&clean, self.manner) {
+            cx.warn(format!("`{}` did not shut down cleanly ({reason}); it is started and stopped once more", at.instance));
+            at.engine().start(at.container()).await?;
+            at.adapter()?.ready(at.engine(), None, &|text| cx.note(text)).await?;
+            clean = self.stop(cx).await?;
+        }
+        if let Cleanliness::Unclean { reason } = &clean {
+            match self.manner {
+                Manner::Upgrade => return Err(format!("`{}` does not shut down cleanly: {reason}", at.instance).into()),
+                Manner::Snapshot => cx.warn(format!("the snapshot is marked as unclean: {reason}")),
+                Manner::Restore => {}
+            }
+        }
+        notes.of_mut(&at.instance).clean = Some(clean);
+        Ok(())
+    }
+
+    async fn undo(&self, cx: &RunCx, notes: &Notes) -> Result<(), StepError> {
+        let built_on = ["start", "create", "set aside", "park"];
+        if let Err(left) = self.at.rests_on(cx, &built_on, "the old container would run on foreign data") {
+            return Err(salvage(&self.at, cx, notes, left).await.into());
+        }
+        wake(&self.at, cx, notes, self.manner != Manner::Snapshot).await
+    }
+}
+
+impl Rest {
+    async fn stop(&self, cx: &RunCx) -> Result<Cleanliness, StepError> {
+        let (at, adapter) = (&self.at, self.at.adapter()?);
+        at.engine().set_restart_policy(at.container(), &RestartPolicy::no()).await?;
+        if let Err(error) = adapter.rest(at.engine()).await {
+            if self.manner != Manner::Restore {
+                return Err(error.into());
+            }
+            cx.warn(format!("{}; its container is stopped all the same", chain(&error)));
+        }
+        at.engine().stop(at.container(), adapter.stop_grace()).await?;
+        let Some(view) = at.engine().find(at.container()).await? else { return Ok(Cleanliness::Clean) };
+        if self.manner == Manner::Restore {
+            return Ok(Cleanliness::Clean);
+        }
+        let listings = survey(at, cx, &view).await?;
+        Ok(adapter.is_clean(&view, &listings))
+    }
+}
+
+/// Starts the container that is there, if it ran before, and gives it its restart policy back.
+async fn wake(at: &At, cx: &RunCx, notes: &Notes, wait_until_ready: bool) -> Result<(), StepError> {
+    let known = notes.of(&at.instance);
+    let Some(before) = at.before(cx, &known)? else { return Ok(()) };
+    if known.was_up {
+        at.nothing_is_half_filled(cx, &sources(&before, &mounts_of(&before.parts))).await?;
+        at.engine().start(at.container()).await?;
+        let adapter = at.adapter()?;
+        if let Err(error) = adapter.wake(at.engine()).await {
+            cx.warn(chain(&error));
+        }
+        at.engine().set_restart_policy(at.container(), &before.definition.restart).await?;
+        if wait_until_ready && before.answers() {
+            let ready = adapter.ready(at.engine(), before.version.as_ref(), &|text| cx.note(text)).await;
+            ready.map_err(|error| LeftAsIs {
+                reason: format!("the old container runs on the old data, but is not ready: {}", chain(&error)),
+            })?;
+        }
+        return Ok(());
+    }
+    at.engine().set_restart_policy(at.container(), &before.definition.restart).await?;
+    Ok(())
+}
+
+/// Something below could not be undone, so the old state cannot be had. Whatever consistent state can run is left
+/// running: the container that is there, unless its data is half filled.
+async fn salvage(at: &At, cx: &RunCx, notes: &Notes, left: LeftAsIs) -> LeftAsIs {
+    let known = notes.of(&at.instance);
+    let tried = async {
+        let before = at.before(cx, &known)?;
+        let mounts = before.as_ref().map(|before| sources(before, &mounts_of(&before.parts))).unwrap_or_default();
+        super::data::put_newest_back(at, cx, &mounts).await?;
+        at.nothing_is_half_filled(cx, &mounts).await?;
+        at.engine().start(at.container()).await?;
+        if let Some(policy) = &known.restart {
+            at.engine().set_restart_policy(at.container(), policy).await?;
+        }
+        Ok::<_, StepError>(())
+    };
+    let running = match tried.await {
+        Ok(()) => "the container that is there was started on the data that belongs to it".to_owned(),
+        Err(error) => format!("nothing runs: {}", chain(&*error)),
+    };
+    LeftAsIs { reason: format!("{}; {running}", left.reason) }
+}
+
+/// Wakes an instance as a step of its own, when a snapshot has read all it needs.
+#[derive(Debug)]
+pub struct Wake {
+    /// Where.
+    pub at: At,
+}
+
+#[async_trait]
+impl Step<Notes> for Wake {
+    fn name(&self) -> String {
+        self.at.step("wake")
+    }
+
+    fn stage(&self) -> Option<usize> {
+        Some(self.at.stage)
+    }
+
+    async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
+        wake(&self.at, cx, notes, false).await
+    }
+}

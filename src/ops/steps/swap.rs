@@ -1,0 +1,245 @@
+//! Takes the old container away, puts the new one in its place, and opens it to its users.
+
+use async_trait::async_trait;
+
+use super::data::put_back;
+use super::{At, sources};
+use crate::model::definition::Definition;
+use crate::model::gate::Evidence;
+use crate::model::layout;
+use crate::model::manifest::Manifest;
+use crate::model::part::mounts_of;
+use crate::ops::notes::Notes;
+use crate::workflow::{RunCx, Step, StepError, UndoKind};
+
+/// Removes the container (never with its volumes) and holds its image. Its undo creates it again as it was.
+///
+/// With two containers of one Compose service, Compose removes the new one and starts the old image on the new
+/// data, so there is never a parked copy of it: what it was is in the journal.
+#[derive(Debug)]
+pub struct Park {
+    /// Where.
+    pub at: At,
+}
+
+#[async_trait]
+impl Step<Notes> for Park {
+    fn name(&self) -> String {
+        self.at.step("park")
+    }
+
+    fn stage(&self) -> Option<usize> {
+        Some(self.at.stage)
+    }
+
+    fn undo_kind(&self) -> UndoKind {
+        UndoKind::Service
+    }
+
+    async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
+        let at = &self.at;
+        let Some(before) = at.before(cx, &notes.of(&at.instance))? else { return Ok(()) };
+        let holder = layout::holder_container(&cx.run, &at.instance, "before");
+        let image = &before.definition.image_id;
+        at.engine().tag(image, &layout::pin_tag(&at.instance, image)).await?;
+        at.engine().hold(&holder, image, &at.labels(&cx.run, "holder")).await?;
+        at.engine().remove(at.container()).await?;
+        Ok(())
+    }
+
+    async fn undo(&self, cx: &RunCx, notes: &Notes) -> Result<(), StepError> {
+        let at = &self.at;
+        let Some(before) = at.before(cx, &notes.of(&at.instance))? else { return Ok(()) };
+        at.rests_on(cx, &["start", "create", "set aside"], "the old container would run on foreign data")?;
+        Ok(at.engine().create(&before.definition).await?)
+    }
+}
+
+/// Creates the container on its new image; it is not started. Its undo removes it.
+#[derive(Debug)]
+pub struct Create {
+    /// Where.
+    pub at: At,
+    /// From what.
+    pub from: From,
+}
+
+/// What a container is created from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// As it was before, on the image of the upgrade.
+    Target,
+    /// As it was when the snapshot was taken.
+    Snapshot,
+}
+
+impl Create {
+    fn definition(&self, cx: &RunCx, notes: &Notes) -> Result<Definition, StepError> {
+        let known = notes.of(&self.at.instance);
+        let target = known.target.as_ref().ok_or("no image was found before this step")?;
+        let definition = match self.from {
+            From::Target => self.at.before_or_fail(cx, notes)?.definition,
+            From::Snapshot => {
+                let file = known.definition.as_ref().ok_or("no definition was fetched before this step")?;
+                self.at.tools.state.attached(&cx.run, file)?
+            }
+        };
+        Ok(Definition { container: self.at.container().to_owned(), ..definition.on_image(&target.reference, &target.id) })
+    }
+}
+
+#[async_trait]
+impl Step<Notes> for Create {
+    fn name(&self) -> String {
+        self.at.step("create")
+    }
+
+    fn stage(&self) -> Option<usize> {
+        Some(self.at.stage)
+    }
+
+    fn undo_kind(&self) -> UndoKind {
+        UndoKind::Service
+    }
+
+    async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
+        Ok(self.at.engine().create(&self.definition(cx, notes)?).await?)
+    }
+
+    async fn undo(&self, cx: &RunCx, notes: &Notes) -> Result<(), StepError> {
+        let at = &self.at;
+        at.rests_on(cx, &["start"], "the new container belongs to the data that is there")?;
+        let Some(view) = at.engine().find(at.container()).await? else { return Ok(()) };
+        let before = at.before(cx, &notes.of(&at.instance))?;
+        // The old one, created by an undo that was cut off, or never taken away: it stays.
+        let target = notes.of(&at.instance).target;
+        let is_old = before.is_some_and(|before| before.definition.image_id == view.image_id)
+            && target.is_some_and(|target| target.id != view.image_id);
+        if is_old {
+            return Ok(());
+        }
+        Ok(at.engine().remove(at.container()).await?)
+    }
+}
+
+/// Starts the new container: from here on its data may be changed for good. The undo stops it and, in an upgrade,
+/// puts the data of before back. The old image is never started on data that a newer one has touched.
+#[derive(Debug)]
+pub struct Start {
+    /// Where.
+    pub at: At,
+    /// Whether the data is this step's to put back; in a restore it is that of `set aside`.
+    pub puts_data_back: bool,
+}
+
+#[async_trait]
+impl Step<Notes> for Start {
+    fn name(&self) -> String {
+        self.at.step("start")
+    }
+
+    fn stage(&self) -> Option<usize> {
+        Some(self.at.stage)
+    }
+
+    fn undo_kind(&self) -> UndoKind {
+        UndoKind::Service
+    }
+
+    async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
+        let at = &self.at;
+        if let Some(before) = at.before(cx, &notes.of(&at.instance))? {
+            at.nothing_is_half_filled(cx, &sources(&before, &mounts_of(&before.parts))).await?;
+        }
+        Ok(at.engine().start(at.container()).await?)
+    }
+
+    async fn undo(&self, cx: &RunCx, notes: &Notes) -> Result<(), StepError> {
+        let (at, adapter) = (&self.at, self.at.adapter()?);
+        if let Some(view) = at.engine().find(at.container()).await? {
+            if view.started_at.is_none() && !view.is_up() {
+                return Ok(());
+            }
+            at.engine().stop(at.container(), adapter.stop_grace()).await?;
+        }
+        at.tools.state.drop_evidence(&at.instance)?;
+        if !self.puts_data_back {
+            return Ok(());
+        }
+        let known = notes.of(&at.instance);
+        let file = known.manifest.as_ref().ok_or("there is no snapshot to put the data back from")?;
+        let manifest: Manifest = at.tools.state.attached(&cx.run, file)?;
+        let before = at.before_or_fail(cx, notes)?;
+        put_back(at, cx, &before.definition.mounts, &manifest).await
+    }
+}
+
+/// The checks passed: users may write from now on. No effect but its record in the journal, after which no crash
+/// rolls this instance's data back.
+#[derive(Debug)]
+pub struct Reopen {
+    /// Where.
+    pub at: At,
+}
+
+#[async_trait]
+impl Step<Notes> for Reopen {
+    fn name(&self) -> String {
+        self.at.step("reopen")
+    }
+
+    fn stage(&self) -> Option<usize> {
+        Some(self.at.stage)
+    }
+
+    fn reopens(&self) -> bool {
+        true
+    }
+
+    async fn run(&self, _cx: &RunCx, _notes: &mut Notes) -> Result<(), StepError> {
+        Ok(())
+    }
+}
+
+/// Gives the restart policy back, and keeps what the checks proved.
+#[derive(Debug)]
+pub struct Open {
+    /// Where.
+    pub at: At,
+    /// Whether a pass counts as evidence for the next stage.
+    pub counts: bool,
+}
+
+#[async_trait]
+impl Step<Notes> for Open {
+    fn name(&self) -> String {
+        self.at.step("open")
+    }
+
+    fn stage(&self) -> Option<usize> {
+        Some(self.at.stage)
+    }
+
+    async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
+        let (at, known) = (&self.at, notes.of(&self.at.instance));
+        let policy = match (&known.definition, &known.restart) {
+            (Some(file), _) => at.tools.state.attached::<Definition>(&cx.run, file)?.restart,
+            (None, Some(policy)) => policy.clone(),
+            (None, None) => return Err("nothing is known of its restart policy".into()),
+        };
+        at.engine().set_restart_policy(at.container(), &policy).await?;
+        if let (true, Some(target), Some(verdict)) = (self.counts, known.target, known.verdict) {
+            at.tools.state.keep_evidence(&Evidence {
+                instance: at.instance.clone(),
+                image: target.id,
+                image_ref: target.reference,
+                passed_at: cx.now(),
+                run: cx.run.clone(),
+                passed_count: verdict.passed_count,
+            })?;
+        } else {
+            at.tools.state.drop_evidence(&at.instance)?;
+        }
+        Ok(())
+    }
+}
