@@ -1,1 +1,95 @@
+//! Snapshots on a store.
+//!
+//! ```text
+//! repository.json                            that there is a repository, and its format
+//! parts/<snapshot>/<part>.tar.gz             a part's files
+//! parts/<snapshot>/definition.json           the container's definition
+//! snapshots/<instance>/<seq>-<time>-<id>.json   the manifest, written last: the commit point
+//! ```
+//!
+//! What no manifest names is not a snapshot. A part is read and written in one pass, without a temporary file, and
+//! memory does not grow with its size.
 
+mod error;
+mod manifests;
+mod parts;
+mod verify;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+pub use self::error::{Problem, ProblemKind, RepositoryError};
+pub use self::manifests::ManifestEntry;
+use crate::model::layout::repository_key;
+use crate::model::manifest::FORMAT;
+use crate::store::{ObjectStore, StoreError};
+
+/// Told of bytes as they pass. Called often; must not block.
+pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
+
+const HEADER_BYTES_MAX: u64 = 64 << 10;
+const HEADER_KIND: &str = "tidegate-repository";
+
+/// `repository.json`. Fields that a later version adds do not matter here; its `format` does.
+#[derive(Debug, Serialize, Deserialize)]
+struct Header {
+    kind: String,
+    format: u32,
+}
+
+/// A repository that is there and whose format is known.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    store: Arc<dyn ObjectStore>,
+}
+
+impl Repository {
+    /// Opens what is there; [`RepositoryError::NotThere`] where the store holds no repository.
+    pub async fn open(store: Arc<dyn ObjectStore>) -> Result<Self, RepositoryError> {
+        let key = repository_key();
+        let text = match store.get(&key, HEADER_BYTES_MAX).await {
+            Ok(text) => text,
+            Err(StoreError::NotFound { store, .. }) => return Err(RepositoryError::NotThere { store }),
+            Err(error) => return Err(error.into()),
+        };
+        let unreadable = |source| RepositoryError::BadHeader { store: store.describe(), source };
+        let header: Header = serde_json::from_slice(&text).map_err(|error| unreadable(error.into()))?;
+        if header.kind != HEADER_KIND {
+            return Err(unreadable(format!("its kind is `{}`", header.kind).into()));
+        }
+        if header.format != FORMAT {
+            return Err(RepositoryError::UnknownFormat {
+                store: store.describe(),
+                found: header.format,
+                known: FORMAT,
+            });
+        }
+        Ok(Self { store })
+    }
+
+    /// Opens the repository, and makes an empty one where there is none. May be called by several at once.
+    pub async fn open_or_init(store: Arc<dyn ObjectStore>) -> Result<Self, RepositoryError> {
+        match Self::open(store.clone()).await {
+            Err(RepositoryError::NotThere { .. }) => {}
+            opened => return opened,
+        }
+        let header = Header { kind: HEADER_KIND.to_owned(), format: FORMAT };
+        let mut text = serde_json::to_vec_pretty(&header).map_err(RepositoryError::encode)?;
+        text.push(b'\n');
+        store.put(&repository_key(), Bytes::from(text)).await?;
+        tracing::info!(store = store.describe(), "repository made");
+        Self::open(store).await
+    }
+
+    /// How a person would name the store.
+    pub fn describe(&self) -> String {
+        self.store.describe()
+    }
+
+    /// The store below.
+    pub fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+}

@@ -3,6 +3,11 @@
 //! An object is there whole or not at all. Nothing here rests on conditional writes: they are not
 //! reliable on every S3.
 
+pub mod dir;
+pub mod faulty;
+pub mod memory;
+pub mod s3;
+
 use std::fmt;
 
 use async_trait::async_trait;

@@ -8,8 +8,17 @@
 //! The one law of this module: **a stream that ends without an error was complete.** A source that
 //! cannot tell must not end quietly. Every stage passes an error on and then ends.
 
+pub mod codec;
+pub mod digest;
+pub mod stages;
+pub mod tar;
+
 use bytes::Bytes;
 use futures::stream::BoxStream;
+
+pub use codec::{gunzip, gzip};
+pub use digest::{Digest, DigestHandle, checked, digest};
+pub use stages::{cancellable, exactly, lazily, metered, rechunk, stall};
 
 /// Bytes as they come. Ends without an error only if everything came.
 pub type ByteStream = BoxStream<'static, Result<Bytes, StreamError>>;
@@ -62,6 +71,22 @@ pub enum StreamError {
     NotATarHeader {
         /// Where.
         offset: u64,
+    },
+    /// An entry that means different things to different readers, or that Tidegate cannot carry.
+    #[error("the archive entry `{entry}` cannot be carried: {reason}")]
+    UnsupportedEntry {
+        /// The name as the archive has it.
+        entry: String,
+        /// What about it.
+        reason: &'static str,
+    },
+    /// A hard link to a file that is left out, so that its content would be lost.
+    #[error("`{entry}` is a hard link to `{target}`, which the snapshot leaves out")]
+    LinkToExcluded {
+        /// The link.
+        entry: String,
+        /// The file that it points at.
+        target: String,
     },
     /// What was read is not what was written.
     #[error("`{what}` does not match its checksum: expected {expected}, got {found}")]
