@@ -101,12 +101,33 @@ pub fn plan(
         ));
     }
     let nested: Vec<&str> = places.iter().map(|it| it.place).filter(|place| !place.is_empty()).collect();
+    refuse_hidden(instance, &places, &nested, acknowledged)?;
     let drafts = places.iter().flat_map(|it| match it.place {
         "" => of_the_whole(it, &nested),
         place if is_worthless(place) => Vec::new(),
         _ => vec![of_one_folder(it)],
     });
     named(drafts.collect()).map_err(|error| out_of_reach(error.to_string()))
+}
+
+/// A file system that the host has mounted inside a mount is not followed, so it must not hold data unnoticed.
+fn refuse_hidden(
+    instance: &InstanceName,
+    places: &[Place<'_>],
+    nested: &[&str],
+    acknowledged: &[String],
+) -> Result<(), InstanceError> {
+    for it in places {
+        for entry in it.listing.entries.iter().filter(|entry| entry.mount_point) {
+            let path = join(it.place, &entry.path);
+            let mount = join(STACKS, &path);
+            if !nested.contains(&path.as_str()) && !is_worthless(&path) && !acknowledged.contains(&mount) {
+                let source_text = "a file system that the host has mounted inside another".into();
+                return Err(InstanceError::UncoveredMount { instance: instance.clone(), mount, source_text });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A mount that holds [`STACKS`] or a folder of it.
@@ -321,6 +342,21 @@ mod tests {
     fn a_writable_mount_beside_the_stacks_must_be_acknowledged() {
         let error = planned(&[(STACKS, FULL), ("/files", &["a"])]).unwrap_err();
         assert!(matches!(error, InstanceError::UncoveredMount { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_file_system_mounted_inside_by_the_host_is_not_lost_in_silence() {
+        let instance = InstanceName::new("staging").unwrap();
+        let view = view_with(vec![volume(STACKS)]);
+        let mut listing = listing(FULL);
+        let git = listing.entries.iter_mut().find(|entry| entry.path == "git-storage").unwrap();
+        git.mount_point = true;
+        let planned =
+            |acknowledged: &[String]| plan(&instance, &view, &[(STACKS.into(), listing.clone())], acknowledged);
+        let error = planned(&[]).unwrap_err();
+        assert!(error.to_string().contains("/appsmith-stacks/git-storage"), "{error}");
+        let parts = planned(&["/appsmith-stacks/git-storage".into()]).unwrap();
+        assert!(!shown(&parts).iter().any(|part| part.starts_with("git-storage ")));
     }
 
     #[test]

@@ -36,9 +36,9 @@ const SETTLE_PAUSE: Duration = Duration::from_millis(500);
 const MONGO_LIMIT: Duration = Duration::from_secs(20);
 
 /// Makes mongod quit at once when asked, instead of waiting 15 s for other members that it does not have, while
-/// supervisord kills it after 10 s.
-const QUIT_SOON: &str = "const db = connect(process.env.APPSMITH_DB_URL || 'mongodb://localhost:27017/appsmith'); \
-    db.getSiblingDB('admin').runCommand({setParameter: 1, shutdownTimeoutMillisForSignaledShutdown: 100})";
+/// supervisord kills it after 10 s. Appsmith's own tool knows the credentials.
+const QUIT_SOON: [&str; 3] =
+    ["appsmithctl", "mongo-eval", "db.adminCommand({setParameter: 1, shutdownTimeoutMillisForSignaledShutdown: 100})"];
 
 /// Stops all programs in order. May be called again.
 pub async fn rest(engine: &dyn ContainerEngine, container: &str, quick_mongod_stop: bool) -> Result<(), RestError> {
@@ -147,10 +147,9 @@ async fn heals_itself(engine: &dyn ContainerEngine, container: &str) -> Result<b
     Ok(Settings::effective(&given, &line).heals_itself())
 }
 
-/// Best effort: an image without `mongosh`, or a refusal, only means that mongod takes its time.
+/// Best effort: where the tool is missing or the database refuses, mongod only takes its time.
 async fn quit_soon(engine: &dyn ContainerEngine, container: &str) {
-    let command = ["/opt/appsmith/run-with-env.sh", "mongosh", "--nodb", "--quiet", "--eval", QUIT_SOON];
-    match engine.exec(container, &command.map(str::to_owned), MONGO_LIMIT).await {
+    match engine.exec(container, &QUIT_SOON.map(str::to_owned), MONGO_LIMIT).await {
         Ok(result) if result.exit_code == 0 => tracing::debug!(container, "mongod told to quit soon when asked"),
         Ok(result) => tracing::info!(container, exit_code = result.exit_code, "mongod not told to quit soon"),
         Err(error) => tracing::info!(container, error = %error, "mongod not told to quit soon"),
