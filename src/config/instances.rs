@@ -33,6 +33,8 @@ pub struct Instance {
     pub rest: Vec<Command>,
     /// Run in the container to undo `rest`. Of a generic instance only.
     pub wake: Vec<Command>,
+    /// How long each command of `rest` and `wake` may take; it is ended then. Of a generic instance only.
+    pub command_timeout: Duration,
     /// Checks beside those that the kind brings.
     pub checks: Vec<HttpCheck>,
 }
@@ -64,7 +66,7 @@ pub struct Command(pub Vec<String>);
 pub struct HttpCheck {
     /// What a person calls it; once an instance.
     pub name: String,
-    /// Added to the instance's `url`; starts with `/`.
+    /// On the host of the instance's `url`; starts with `/`.
     pub path: String,
     /// The status that is well.
     pub status: u16,
@@ -97,6 +99,7 @@ impl Instance {
         let parts = section.list("parts", read_part);
         let rest = section.get("rest", Vec::new());
         let wake = section.get("wake", Vec::new());
+        let command_timeout = section.within("command_timeout", 120 * SECOND, SECOND..=3600 * SECOND);
         let checks = section.list("checks", read_check);
 
         check_kind(section, kind);
@@ -116,6 +119,7 @@ impl Instance {
             parts,
             rest,
             wake,
+            command_timeout,
             checks,
         })
     }
@@ -134,7 +138,10 @@ fn check_kind(section: &mut Section<'_, '_, '_>, kind: Kind) {
     };
     match kind {
         Kind::Appsmith => {
-            refuse(&["parts", "rest", "wake"], "only for `kind = \"generic\"`; of Appsmith Tidegate knows it");
+            refuse(
+                &["parts", "rest", "wake", "command_timeout"],
+                "only for `kind = \"generic\"`; of Appsmith Tidegate knows it",
+            );
             if !section.is_given("url") {
                 section.missing("url", "write where Appsmith is reached from here");
             }

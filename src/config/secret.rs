@@ -14,7 +14,7 @@ pub struct Secret(String);
 
 impl Secret {
     /// The text itself; for the one call that needs it.
-    pub fn expose(&self) -> &str {
+    pub fn reveal(&self) -> &str {
         &self.0
     }
 }
@@ -75,7 +75,7 @@ mod tests {
         let path = folder.path().join("password");
         std::fs::write(&path, " hunter2 \r\n").unwrap();
         let secret = read_secret(&path).unwrap();
-        assert_eq!(secret.expose(), " hunter2 ");
+        assert_eq!(secret.reveal(), " hunter2 ");
         assert!(!format!("{secret:?}").contains("hunter2"));
     }
 
