@@ -25,9 +25,6 @@ use crate::store::s3::{Checksums, S3Credentials, S3Options, S3Store};
 use crate::store::{ObjectStore, StoreError};
 use crate::workflow::Retry;
 
-/// How long a command of a generic instance's rest or wake may take.
-const COMMAND_LIMIT: Duration = Duration::from_secs(600);
-
 /// What a command needs of the repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repositories {
@@ -185,7 +182,7 @@ async fn store(config: &Config) -> Result<Arc<dyn ObjectStore>, AppError> {
                 None => S3Credentials::Chain,
                 Some(credentials) => S3Credentials::Key {
                     id: credentials.access_key_id.clone(),
-                    secret: config::read_secret(&credentials.secret_access_key_file)?.expose().to_owned(),
+                    secret: config::read_secret(&credentials.secret_access_key_file)?.reveal().to_owned(),
                 },
             };
             let options = S3Options {
@@ -253,7 +250,7 @@ fn instances(config: &Config) -> Result<BTreeMap<InstanceName, Arc<dyn InstanceA
                     acknowledge_mounts: ours.acknowledge_mounts.clone(),
                     rest: ours.rest.iter().map(|command| command.0.clone()).collect(),
                     wake: ours.wake.iter().map(|command| command.0.clone()).collect(),
-                    command_limit: COMMAND_LIMIT,
+                    command_limit: ours.command_timeout,
                     ready: ready.clone(),
                     checks: checks.collect(),
                 })

@@ -97,8 +97,10 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
     {
         return Some(LOCKED);
     }
-    if matches!(cause.downcast_ref(), Some(RepositoryError::NotThere { .. })) {
-        return Some(NO_REPOSITORY);
+    match cause.downcast_ref() {
+        Some(RepositoryError::NotThere { .. }) => return Some(NO_REPOSITORY),
+        Some(RepositoryError::NoSuchSnapshot { .. } | RepositoryError::AmbiguousSnapshot { .. }) => return Some(NO_SNAPSHOT),
+        _ => {}
     }
     None
 }

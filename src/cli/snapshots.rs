@@ -6,6 +6,7 @@ use crate::app::Repositories;
 use crate::config::Config;
 use crate::model::ids::InstanceName;
 use crate::model::manifest::{Manifest, Reason};
+use crate::repository::ManifestEntry;
 use crate::workflow::StepError;
 
 /// List the snapshots
@@ -30,11 +31,14 @@ pub async fn run(args: &SnapshotsArgs, config: &Config, out: &mut Render) -> Res
     let now = (tools.now)();
     for instance in &instances {
         for entry in tools.repository.manifests(instance).await?.iter().rev() {
-            let Some(manifest) = entry.manifest() else {
-                let reason = entry.reason().unwrap_or("unreadable");
-                data.push(serde_json::json!({ "instance": instance, "key": entry.key(), "broken": reason }));
-                rows.push(vec!["?".into(), instance.to_string(), String::new(), String::new(), format!("broken: {reason}")]);
-                continue;
+            let manifest = match entry {
+                ManifestEntry::Whole(manifest) => manifest,
+                ManifestEntry::Broken { key, reason } => {
+                    data.push(serde_json::json!({ "instance": instance, "key": key, "broken": reason }));
+                    let state = format!("broken: {key}: {reason}");
+                    rows.push([vec!["?".into(), instance.to_string()], vec![String::new(); 4], vec![state]].concat());
+                    continue;
+                }
             };
             let missing = tools.repository.check_presence(manifest).await.err().map(|error| error.to_string());
             rows.push(row(manifest, missing.as_deref(), now));

@@ -17,10 +17,9 @@ use super::steps::{
 use super::{Tools, UnknownInstance};
 use crate::engine::EngineError;
 use crate::model::ids::{InstanceName, SnapshotId};
-use crate::model::layout::ObjectKey;
 use crate::model::manifest::Manifest;
 use crate::model::plan::choose::{NoChoice, Selector, choose};
-use crate::repository::RepositoryError;
+use crate::repository::{ManifestEntry, RepositoryError};
 use crate::workflow::Step;
 
 /// What a restore run does.
@@ -33,8 +32,6 @@ pub struct RestorePlan {
     pub container: String,
     /// The snapshot.
     pub snapshot: SnapshotId,
-    /// Its manifest.
-    pub manifest: ObjectKey,
     /// Why this one.
     pub why: String,
     /// When it was taken, RFC 3339.
@@ -57,7 +54,7 @@ pub struct RestorePlan {
 pub(super) fn steps(tools: &Arc<Tools>, plan: &RestorePlan) -> Vec<Box<dyn Step<Notes>>> {
     let at = || At { tools: tools.clone(), instance: plan.instance.clone(), stage: 0 };
     vec![
-        Box::new(FetchSnapshot { at: at(), manifest: plan.manifest.clone() }),
+        Box::new(FetchSnapshot { at: at(), snapshot: plan.snapshot.clone() }),
         Box::new(RestoreImage { at: at() }),
         Box::new(VerifySnapshot { at: at() }),
         Box::new(Look { at: at(), purpose: Purpose::Restore }),
@@ -111,24 +108,25 @@ pub async fn plan(tools: &Tools, instance: &InstanceName, selector: &Selector) -
         reason,
         choices: whole.iter().rev().map(|manifest| manifest.id.clone()).collect(),
     })?;
-    let entry = listed.iter().find(|entry| entry.manifest().is_some_and(|manifest| manifest.id == choice.id));
+    let chosen = whole.iter().find(|manifest| manifest.id == choice.id);
     let none = || RestoreError::NoChoice {
         instance: instance.clone(),
         reason: NoChoice::NoSuchId(choice.id.to_string()),
         choices: Vec::new(),
     };
-    let (entry, manifest) = entry.and_then(|entry| Some((entry, entry.manifest()?))).ok_or_else(none)?;
+    let manifest = chosen.ok_or_else(none)?;
     let view = tools.engine.find(&container).await?;
     let version = manifest.version.as_ref().map_or_else(|| manifest.image.reference.clone(), ToString::to_string);
     let mut warnings = choice.warnings;
-    for broken in listed.iter().filter(|entry| entry.manifest().is_none()) {
-        warnings.push(format!("{} cannot be read and was passed over", broken.key()));
+    for entry in &listed {
+        if let ManifestEntry::Broken { key, reason } = entry {
+            warnings.push(format!("{key} was passed over: {reason}"));
+        }
     }
     Ok(RestorePlan {
         instance: instance.clone(),
         container,
         snapshot: choice.id,
-        manifest: entry.key().clone(),
         why: choice.why,
         taken_at: manifest.taken_at.clone(),
         version,

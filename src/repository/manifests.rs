@@ -30,6 +30,16 @@ pub enum ManifestEntry {
     },
 }
 
+impl ManifestEntry {
+    /// The manifest, if it can be used.
+    pub fn manifest(&self) -> Option<&Manifest> {
+        match self {
+            Self::Whole(manifest) => Some(manifest),
+            Self::Broken { .. } => None,
+        }
+    }
+}
+
 impl Repository {
     /// Makes the snapshot: writes its manifest, after everything that it names is there, and reads it back. Doing it
     /// again is `Ok`; a manifest is never replaced by a different one.

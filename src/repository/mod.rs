@@ -46,6 +46,12 @@ pub struct Repository {
 }
 
 impl Repository {
+    /// Asks nothing: for commands that only plan, and for stores that may have no repository yet. A store without one
+    /// lists no snapshots.
+    pub fn unopened(store: Arc<dyn ObjectStore>) -> Self {
+        Self { store }
+    }
+
     /// Opens what is there; [`RepositoryError::NotThere`] where the store holds no repository.
     pub async fn open(store: Arc<dyn ObjectStore>) -> Result<Self, RepositoryError> {
         let key = repository_key();

@@ -6,7 +6,8 @@ use super::At;
 use super::meter::Meter;
 use crate::engine::{Answer, HelperMount, PorterRequest};
 use crate::model::definition::{Definition, Mount, MountSource};
-use crate::model::layout::{self, ObjectKey, helper_target};
+use crate::model::ids::SnapshotId;
+use crate::model::layout::{self, helper_target};
 use crate::model::manifest::{Manifest, PartRecord};
 use crate::model::part::{PartPlan, cover_of, mounts_of};
 use crate::ops::notes::Notes;
@@ -19,7 +20,7 @@ pub struct FetchSnapshot {
     /// Where to.
     pub at: At,
     /// Which.
-    pub manifest: ObjectKey,
+    pub snapshot: SnapshotId,
 }
 
 #[async_trait]
@@ -34,7 +35,7 @@ impl Step<Notes> for FetchSnapshot {
 
     async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
         let at = &self.at;
-        let manifest = at.tools.repository.manifest(&self.manifest).await?;
+        let manifest = at.tools.repository.find(self.snapshot.as_str()).await?;
         at.tools.repository.check_presence(&manifest).await?;
         let definition = at.tools.repository.read_definition(&manifest).await?;
         let known = notes.of_mut(&at.instance);
@@ -63,8 +64,8 @@ impl Step<Notes> for VerifySnapshot {
 
     async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
         let (manifest, definition) = fetched(&self.at, cx, notes)?;
-        let meter = Meter::new(cx, &format!("verify {}", manifest.id), manifest.stored_bytes());
-        self.at.tools.repository.verify(&manifest, cx.cancel.clone(), meter.tell()).await?;
+        let meter = Meter::new(cx, &format!("verify {}", manifest.id), manifest.plain_bytes());
+        self.at.tools.repository.verify(&manifest, cx.cancel.clone(), meter.progress()).await?;
         // Room for both, before anything is stopped. What is not there yet has all the room of its file system.
         for destination in mounts_of(&plans(&manifest)) {
             let Some(mount) = definition.mounts.iter().find(|mount| mount.destination == destination) else {

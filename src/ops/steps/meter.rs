@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::repository::Progress;
 use crate::workflow::{Event, EventSink, RunCx};
 
 const EVERY: Duration = Duration::from_millis(250);
@@ -45,5 +46,10 @@ impl Meter {
     pub(super) fn tell(&self) -> impl Fn(u64) + Send + Sync + 'static {
         let meter = self.clone();
         move |bytes| meter.add(bytes)
+    }
+
+    /// As the repository wants it.
+    pub(super) fn progress(&self) -> Progress {
+        Arc::new(self.tell())
     }
 }

@@ -8,7 +8,7 @@ use super::{At, sources};
 use crate::engine::{HelperMount, PorterRequest};
 use crate::instance::Cleanliness;
 use crate::model::ids::SnapshotId;
-use crate::model::layout::{self, helper_target, manifest_key};
+use crate::model::layout::{self, helper_target};
 use crate::model::manifest::{FORMAT, Manifest, Reason};
 use crate::model::part::{PartPlan, mounts_of};
 use crate::ops::notes::{Before, Notes, SnapshotNotes};
@@ -53,10 +53,10 @@ impl Step<Notes> for Read {
         let mut parts = Vec::new();
         for plan in &before.parts {
             let index = destinations.iter().position(|destination| *destination == plan.mount).unwrap_or_default();
-            let archives = self.archives(cx, &helper, &helper_target(index), plan, &meter);
-            let tar = stream::tar::join(archives, &plan.cover.exclude);
+            let archives = self.archives(cx, &helper, &helper_target(index), plan);
+            let (tar, _) = stream::tar::join(archives, &plan.cover.exclude);
             let level = at.tools.settings.compression_level;
-            parts.push(at.tools.repository.write_part(&id, plan, tar, level).await?);
+            parts.push(at.tools.repository.write_part(&id, plan, tar, level, cx.cancel.clone(), meter.progress()).await?);
         }
         let definition = at.tools.repository.write_definition(&id, &before.definition).await?;
         at.engine().remove(&helper).await?;
@@ -78,7 +78,6 @@ impl Read {
         helper: &str,
         target: &str,
         plan: &PartPlan,
-        meter: &Meter,
     ) -> Vec<stream::tar::Source> {
         let mut archives = Vec::new();
         for include in &plan.cover.include {
@@ -90,7 +89,7 @@ impl Read {
                 opened.map_err(|error| StreamError::Source { bytes: 0, source: Box::new(error) })
             });
             let tar = stream::stall(tar, self.at.tools.settings.stall_timeout);
-            let tar = stream::metered(stream::cancellable(tar, cx.cancel.clone()), meter.tell());
+            let tar = stream::cancellable(tar, cx.cancel.clone());
             let strip = path.rsplit('/').next().unwrap_or_default().to_owned();
             archives.push(stream::tar::Source { tar, strip, prefix: include.clone() });
         }
@@ -121,8 +120,8 @@ impl Step<Notes> for Verify {
 
     async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
         let manifest = manifest(&self.at, cx, notes, 0, &self.reason, &self.tags)?;
-        let meter = Meter::new(cx, &format!("verify {}", self.at.instance), manifest.stored_bytes());
-        self.at.tools.repository.verify(&manifest, cx.cancel.clone(), meter.tell()).await?;
+        let meter = Meter::new(cx, &format!("verify {}", self.at.instance), manifest.plain_bytes());
+        self.at.tools.repository.verify(&manifest, cx.cancel.clone(), meter.progress()).await?;
         if let Some(snapshot) = &mut notes.of_mut(&self.at.instance).snapshot {
             snapshot.verified_at = Some(cx.now());
         }
@@ -160,7 +159,7 @@ impl Step<Notes> for Publish {
         let manifest = match known {
             Some(manifest) => manifest.clone(),
             None => {
-                let sequence = listed.iter().map(|entry| entry.sequence()).max().unwrap_or_default() + 1;
+                let sequence = at.tools.repository.next_sequence(&at.instance).await?;
                 manifest(at, cx, notes, sequence, &self.reason, &self.tags)?
             }
         };
@@ -169,10 +168,7 @@ impl Step<Notes> for Publish {
         }
         // Beside the journal first: a roll back must find it even if the store does not answer then.
         let file = at.tools.state.attach(&cx.run, &format!("manifest-{}", at.instance), &manifest)?;
-        let compact = manifest.taken_at.replace(['-', ':'], "");
-        let compact = format!("{}Z", compact.split(['.', 'Z']).next().unwrap_or_default());
-        let key = manifest_key(&at.instance, manifest.sequence, &compact, &manifest.id);
-        at.tools.repository.publish(&key, &manifest).await?;
+        at.tools.repository.publish(&manifest).await?;
         notes.of_mut(&at.instance).manifest = Some(file);
         Ok(())
     }
