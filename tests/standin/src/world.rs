@@ -96,13 +96,23 @@ impl World {
         append(&path, line);
     }
 
-    /// One line of mongod's own log, in its JSON form.
-    pub fn mongod_log(&self, severity: &str, component: &str, id: u32, text: &str, attr: serde_json::Value) {
+    /// One line of mongod's own log, while it starts.
+    pub fn mongod_starts(&self, severity: &str, component: &str, id: u32, text: &str, attr: &serde_json::Value) {
+        self.mongod_log("initandlisten", severity, component, id, text, attr);
+    }
+
+    /// One line of mongod's own log, while it stops.
+    pub fn mongod_stops(&self, component: &str, id: u32, text: &str, attr: &serde_json::Value) {
+        self.mongod_log("SignalHandler", "I", component, id, text, attr);
+    }
+
+    /// The form of mongod's log: JSON with padded fields.
+    fn mongod_log(&self, thread: &str, severity: &str, component: &str, id: u32, text: &str, attr: &serde_json::Value) {
         let now = crate::time::Moment::now().mongod();
         let attr = if attr.is_null() { String::new() } else { format!(r#","attr":{attr}"#) };
-        let component = format!(r#""{component}","#);
+        let (component, id) = (format!(r#""{component}","#), format!("{id},"));
         let line = format!(
-            r#"{{"t":{{"$date":"{now}"}},"s":"{severity}",  "c":{component:<11} "id":{id}, "ctx":"initandlisten","msg":"{text}"{attr}}}"#
+            r#"{{"t":{{"$date":"{now}"}},"s":"{severity}",  "c":{component:<11} "id":{id:<8} "ctx":"{thread}","msg":"{text}"{attr}}}"#
         );
         append(&self.volume.logs("mongodb").join("db.log"), &line);
     }

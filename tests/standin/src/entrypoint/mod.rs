@@ -100,6 +100,9 @@ async fn prepare(world: &Arc<World>) -> Result<Vec<spec::Spec>> {
         tokio::time::sleep(pace.secs(FIRST_INIT_SECS)).await;
     }
     let postgres = settings.wants_postgres();
+    if postgres && !tree::runs_as_root() {
+        return Err(Failure::new("Embedded Postgres cannot run as a non-root user; set APPSMITH_ENABLE_EMBEDDED_DB=0"));
+    }
     if postgres {
         tree::make_postgres(volume)?;
     }

@@ -117,8 +117,12 @@ pub fn make_postgres(volume: &Volume) -> Result<()> {
         }
     }
     fs::set_permissions(&main, fs::Permissions::from_mode(0o700)).map_err(Failure::at("protect", &main))?;
-    let root = fs::metadata("/proc/self").map_err(Failure::at("look at", Path::new("/proc/self")))?.uid() == 0;
-    if root { give_to_postgres(&volume.root().join("data/postgres")) } else { Ok(()) }
+    if runs_as_root() { give_to_postgres(&volume.root().join("data/postgres")) } else { Ok(()) }
+}
+
+/// Whose process is this?
+pub fn runs_as_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
 }
 
 fn give_to_postgres(path: &Path) -> Result<()> {
