@@ -179,9 +179,19 @@ async fn image(version: &str) -> String {
     std::fs::read(standin()).unwrap().hash(&mut hasher);
     let name = format!("{PREFIX}image:{version}-{:016x}", hasher.finish());
     if !docker(&["image", "inspect", &name]).await.status.success() {
+        sweep_images(&name).await;
         import(&name, version).await;
     }
     name
+}
+
+/// Takes away images of other builds of the stand-in; one that is still in use stays.
+async fn sweep_images(keep: &str) {
+    let suffix = keep.rsplit('-').next().unwrap_or(keep);
+    let images = ["images", "--filter", &format!("label={LABEL}"), "--format", "{{.Repository}}:{{.Tag}}"];
+    for image in docker_ok(&images).await.lines().filter(|image| !image.ends_with(suffix)) {
+        let _ = docker(&["rmi", image]).await;
+    }
 }
 
 /// The stand-in writes the files and the configuration of its image itself.
