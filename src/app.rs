@@ -19,8 +19,8 @@ use crate::model::ids::InstanceName;
 use crate::ops::state::{StateDir, StateError};
 use crate::ops::{Settings, Tools};
 use crate::repository::{Repository, RepositoryError};
-use crate::store::dir::DirStore;
 use crate::smoke::http::HttpCheck;
+use crate::store::dir::DirStore;
 use crate::store::s3::{Checksums, S3Credentials, S3Options, S3Store};
 use crate::store::{ObjectStore, StoreError};
 use crate::workflow::Retry;
@@ -90,7 +90,9 @@ impl AppError {
     /// What a person can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::State(_) => Some("may this user write there? run as the owner of `state_dir`, or change `state_dir`".into()),
+            Self::State(_) => {
+                Some("may this user write there? run as the owner of `state_dir`, or change `state_dir`".into())
+            }
             Self::StateInData { .. } => Some("move `state_dir` somewhere else; nothing was touched".into()),
             _ => None,
         }
@@ -228,10 +230,10 @@ fn instances(config: &Config) -> Result<BTreeMap<InstanceName, Arc<dyn InstanceA
                     name: name.clone(),
                     container: ours.container.clone(),
                     url: ours.url.clone().unwrap_or_default(),
-                    login: ours.login.as_ref().map(|login| Login {
-                        user: login.user.clone(),
-                        password_file: login.password_file.clone(),
-                    }),
+                    login: ours
+                        .login
+                        .as_ref()
+                        .map(|login| Login { user: login.user.clone(), password_file: login.password_file.clone() }),
                     stop_grace: ours.stop_grace,
                     acknowledge_mounts: ours.acknowledge_mounts.clone(),
                     ready: ready.clone(),

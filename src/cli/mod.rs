@@ -112,7 +112,10 @@ fn help(args: HelpArgs, out: &mut Render) -> u8 {
         Some(name) => match command.find_subcommand_mut(name) {
             Some(found) => out.text(&found.render_long_help().to_string()),
             None => {
-                out.error(&format!("there is no topic and no command `{name}`"), Some("`tidegate help` lists the commands"));
+                out.error(
+                    &format!("there is no topic and no command `{name}`"),
+                    Some("`tidegate help` lists the commands"),
+                );
                 return exit::USAGE;
             }
         },

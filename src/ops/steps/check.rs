@@ -85,7 +85,7 @@ pub enum Baseline {
 
 /// What passed before does not pass now.
 #[derive(Debug, thiserror::Error)]
-#[error("{} of the checks on `{instance}` failed: {}", lines.len(), lines.join("; "))]
+#[error("{} of the checks on `{instance}` failed:\n  {}", lines.len(), lines.join("\n  "))]
 pub struct ChecksFailed {
     /// Where.
     pub instance: InstanceName,
@@ -108,7 +108,10 @@ impl Step<Notes> for Check {
         let baseline = self.observation(cx, notes)?;
         let now = adapter.observe(at.engine()).await?;
         let Some(baseline) = baseline else {
-            cx.warn(format!("nothing is known of how `{}` was when it was well; only its readiness was checked", at.instance));
+            cx.warn(format!(
+                "nothing is known of how `{}` was when it was well; only its readiness was checked",
+                at.instance
+            ));
             let verdict = VerdictNotes { pass: true, passed_count: now.passed_count(), lines: Vec::new() };
             notes.of_mut(&at.instance).verdict = Some(verdict);
             return Ok(());
@@ -181,9 +184,8 @@ impl Step<Notes> for Gate {
             now: (at.tools.now)(),
         };
         let conditions = weigh(&facts);
-        for condition in &conditions {
-            let sign = if condition.holds { "holds" } else { "does not hold" };
-            cx.note(format!("gate before `{}`: {} ({sign})", at.instance, condition.text));
+        for condition in conditions.iter().filter(|condition| condition.holds) {
+            cx.note(format!("holds: {}", condition.text));
         }
         let shut: Vec<Condition> = conditions.into_iter().filter(|condition| !condition.holds).collect();
         if shut.is_empty() { Ok(()) } else { Err(Box::new(GateShut { instance: at.instance.clone(), shut })) }

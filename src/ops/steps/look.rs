@@ -62,7 +62,9 @@ pub enum NotFit {
         container: String,
     },
     /// Data cannot be set aside beside its replacement.
-    #[error("{source_text} of `{instance}` has {free_bytes} bytes free, and putting its data back needs {needed_bytes}")]
+    #[error(
+        "{source_text} of `{instance}` has {free_bytes} bytes free, and putting its data back needs {needed_bytes}"
+    )]
     NoRoom {
         /// Which.
         instance: InstanceName,
@@ -105,9 +107,14 @@ impl Step<Notes> for Look {
                 return Err(Box::new(NotFit::Unhealthy { instance: at.instance.clone(), reason: reason.clone() }));
             }
             self.has_room(&before)?;
-            let changes = at.engine().layer_changes(&container).await?;
+            let mut changes = at.engine().layer_changes(&container).await?;
+            changes.retain(|path| !is_fleeting(path));
             if !changes.is_empty() {
-                cx.warn(format!("{} files outside its volumes are lost when `{container}` is created anew, such as {}", changes.len(), changes[0]));
+                cx.warn(format!(
+                    "{} files outside its volumes are lost when `{container}` is created anew, such as {}",
+                    changes.len(),
+                    changes[0]
+                ));
             }
         }
         if let Some(reason) = &before.unhealthy_because {
@@ -207,7 +214,8 @@ impl Look {
 
     fn has_room(&self, before: &Before) -> Result<(), NotFit> {
         for (mount, listing) in &before.listings {
-            let cover_bytes: u64 = listing.entries.iter().filter(|entry| !entry.path.contains('/')).map(|entry| entry.bytes).sum();
+            let cover_bytes: u64 =
+                listing.entries.iter().filter(|entry| !entry.path.contains('/')).map(|entry| entry.bytes).sum();
             let needed_bytes = cover_bytes + cover_bytes / 10;
             if listing.free_bytes < needed_bytes {
                 return Err(NotFit::NoRoom {
@@ -220,6 +228,12 @@ impl Look {
         }
         Ok(())
     }
+}
+
+/// Places that every program takes for gone after a start.
+fn is_fleeting(path: &str) -> bool {
+    let below = |root: &str| path == root || path.strip_prefix(root).is_some_and(|rest| rest.starts_with('/'));
+    ["/tmp", "/run", "/var/run", "/var/tmp", "/dev/shm"].into_iter().any(below) || path == "/var"
 }
 
 /// What lies at the mounts that the adapter asks about. Refuses mounts that are half filled by another run.

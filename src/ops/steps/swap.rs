@@ -84,7 +84,10 @@ impl Create {
                 self.at.tools.state.attached(&cx.run, file)?
             }
         };
-        Ok(Definition { container: self.at.container().to_owned(), ..definition.on_image(&target.reference, &target.id) })
+        Ok(Definition {
+            container: self.at.container().to_owned(),
+            ..definition.on_image(&target.reference, &target.id)
+        })
     }
 }
 
