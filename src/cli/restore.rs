@@ -77,7 +77,7 @@ async fn end_open_runs(app: &App, instance: &InstanceName, out: &mut Render) -> 
 
 fn show(plan: &RestorePlan, now: jiff::Timestamp, out: &mut Render) {
     if out.is_json() {
-        return out.data(plan);
+        return out.data(&Plan::Restore(plan.clone()));
     }
     let mut text = format!(
         "restore {} to snapshot {}, taken {} ({}), version {}\n  because: {}\n",

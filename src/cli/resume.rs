@@ -21,7 +21,7 @@ pub struct ResumeArgs {
 
 /// One after the other; one that fails does not stop the others.
 pub async fn run(args: ResumeArgs, config: &Config, out: &mut Render) -> Result<u8, StepError> {
-    let app = app(config, Repositories::OpenOrInit).await?;
+    let app = app(config, Repositories::Unasked).await?;
     if let Some(run) = &args.run {
         let report = take_up(&app, run, out).await?;
         return Ok(upgrade::tell(&report, out));

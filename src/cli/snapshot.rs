@@ -36,7 +36,7 @@ pub async fn run(args: SnapshotArgs, config: &Config, out: &mut Render) -> Resul
         let known: Vec<&str> = config.instances.keys().map(InstanceName::as_str).collect();
         return Err(Box::new(Usage(format!("name an instance ({}) or say --all", known.join(", ")))));
     }
-    let app = app(config, if args.dry_run { Repositories::Nothing } else { Repositories::OpenOrInit }).await?;
+    let app = app(config, if args.dry_run { Repositories::Unasked } else { Repositories::OpenOrInit }).await?;
     let mut plans = Vec::new();
     for instance in &instances {
         plans.push(snapshot::plan(tools(&app), instance, args.tag.clone())?);

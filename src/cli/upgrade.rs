@@ -36,12 +36,12 @@ pub struct UpgradeArgs {
 
 /// Shows the plan, asks, and carries it out.
 pub async fn run(args: UpgradeArgs, config: &Config, out: &mut Render) -> Result<u8, StepError> {
-    let app = app(config, if args.consent.dry_run { Repositories::Nothing } else { Repositories::OpenOrInit }).await?;
+    let app = app(config, if args.consent.dry_run { Repositories::Unasked } else { Repositories::OpenOrInit }).await?;
     if let Some(only) = &args.only {
         tools(&app).instance(only)?;
     }
     let plan = upgrade::plan(tools(&app), &args.version, args.only.as_ref(), args.force, args.reason).await?;
-    show(&plan, out);
+    show(&Plan::Upgrade(plan.clone()), &plan, out);
     if args.consent.dry_run {
         return Ok(exit::DONE);
     }
@@ -60,9 +60,9 @@ pub async fn run(args: UpgradeArgs, config: &Config, out: &mut Render) -> Result
     Ok(tell(&report, out))
 }
 
-fn show(plan: &UpgradePlan, out: &mut Render) {
+fn show(whole: &Plan, plan: &UpgradePlan, out: &mut Render) {
     if out.is_json() {
-        return out.data(plan);
+        return out.data(whole);
     }
     let mut text = format!("upgrade to {}\n", plan.reference);
     for skipped in &plan.skipped {

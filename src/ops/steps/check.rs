@@ -9,6 +9,7 @@ use crate::model::manifest::Manifest;
 use crate::model::observation::Observation;
 use crate::model::verdict::{self, compare};
 use crate::ops::notes::{Notes, VerdictNotes};
+use crate::stream::StreamError;
 use crate::workflow::{RunCx, Step, StepError, chain};
 
 /// Waits until the app is ready and has stayed so.
@@ -53,9 +54,18 @@ impl Step<Notes> for Await {
                 before.version
             }
         };
-        let ready = adapter.ready(at.engine(), version.as_ref(), &|text| cx.note(text)).await;
+        let tell = |text| cx.note(text);
+        // Nothing is left half done by a wait that is given up.
+        let ready = tokio::select! {
+            ready = adapter.ready(at.engine(), version.as_ref(), &tell) => ready,
+            () = cx.cancel.cancelled() => return Err(Box::new(StreamError::Cancelled)),
+        };
         match (ready, self.expects) {
-            (Ok(()), _) => notes.of_mut(&at.instance).up_at = Some(cx.now()),
+            (Ok(()), _) => {
+                // It has answered all through the time that it was watched.
+                let up_at = (at.tools.now)().checked_sub(at.tools.settings.stable_for);
+                notes.of_mut(&at.instance).up_at = Some(up_at.map_or_else(|_| cx.now(), |at| at.to_string()));
+            }
             (Err(error), Expects::AsBefore) => {
                 cx.warn(format!("the snapshot is taken, but `{}` has not come back: {}", at.instance, chain(&error)));
             }

@@ -117,6 +117,7 @@ impl Step<Notes> for Aside {
         let (manifest, definition) = fetched(&self.at, cx, notes)?;
         let before = self.at.before(cx, &notes.of(&self.at.instance))?;
         let since = before.map(|before| before.parts).unwrap_or_default();
+        end_lost_runs(&self.at, cx, &data_mounts(&definition.mounts, &manifest)?).await?;
         set_aside(&self.at, cx, &definition.mounts, &manifest, &since, cx.run.as_str()).await
     }
 
@@ -225,8 +226,24 @@ async fn generation(at: &At, cx: &RunCx, mounts: &[(String, MountSource)]) -> Re
 /// knows nothing of, and the old one must not find them.
 async fn parts_now(at: &At, cx: &RunCx) -> Result<Vec<PartPlan>, StepError> {
     let Some(view) = at.engine().find(at.container()).await? else { return Ok(Vec::new()) };
-    let listings = super::look::survey(at, cx, &view).await?;
+    let listings = super::look::survey(at, cx, &view, false).await?;
     Ok(at.adapter()?.parts(&view, &listings).unwrap_or_default())
+}
+
+/// A run that nobody knows any more (its state directory is lost) has left files set aside and others half filled:
+/// what it had set aside is put back first, so that this run can set it aside itself. Nothing runs on it now, and
+/// the lock says that nobody else is at it.
+async fn end_lost_runs(at: &At, cx: &RunCx, mounts: &[(String, MountSource)]) -> Result<(), StepError> {
+    for (_, source) in mounts {
+        let listing = at.list(cx, source, super::look::list_request(Default::default(), Vec::new())).await?;
+        if let Some(run) = listing.filling.filter(|run| !run.starts_with(cx.run.as_str())) {
+            cx.warn(format!(
+                "{source} was half filled by {run}, which is lost; what it had set aside is put back first"
+            ));
+            at.porter(cx, source, &PorterRequest::Back { root: helper_target(0), run }).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Moves aside what the snapshot covers, and what `since` covers besides.

@@ -12,7 +12,7 @@ use crate::model::manifest::Manifest;
 use crate::model::version::Version;
 use crate::ops::Tools;
 use crate::ops::notes::{Notes, Target};
-use crate::workflow::{RunCx, Step, StepError, UndoKind};
+use crate::workflow::{RunCx, Step, StepError, UndoKind, chain};
 
 /// Pulls the target once for all stages and pins what came: everything after this goes by the engine's id of it, so
 /// a tag that moves changes nothing.
@@ -142,7 +142,17 @@ impl Step<Notes> for Finish {
         "finish".into()
     }
 
+    /// Everything is done by now: what cannot be tidied is left for the next upgrade, with a warning.
     async fn run(&self, cx: &RunCx, _notes: &mut Notes) -> Result<(), StepError> {
+        if let Err(error) = self.tidy(cx).await {
+            cx.warn(format!("pins of earlier upgrades stay: {}", chain(&error)));
+        }
+        Ok(())
+    }
+}
+
+impl Finish {
+    async fn tidy(&self, cx: &RunCx) -> Result<(), EngineError> {
         for instance in &self.instances {
             let labels = [(LABEL_ROLE, "holder"), (LABEL_INSTANCE, instance.as_str())];
             let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into();

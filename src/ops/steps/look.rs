@@ -156,7 +156,7 @@ impl Look {
         let adapter = at.adapter()?;
         let definition = at.engine().definition(at.container()).await?;
         let image = at.engine().image(view.image_id.as_str()).await?;
-        let listings = survey(at, cx, view).await?;
+        let listings = survey(at, cx, view, self.purpose == Purpose::Restore).await?;
         let parts = match adapter.parts(view, &listings) {
             Ok(parts) => parts,
             // A restore must work on data that is torn or foreign; its parts come from the snapshot.
@@ -236,8 +236,14 @@ fn is_fleeting(path: &str) -> bool {
     ["/tmp", "/run", "/var/run", "/var/tmp", "/dev/shm"].into_iter().any(below) || path == "/var"
 }
 
-/// What lies at the mounts that the adapter asks about. Refuses mounts that are half filled by another run.
-pub(super) async fn survey(at: &At, cx: &RunCx, view: &ContainerView) -> Result<Vec<(String, Listing)>, StepError> {
+/// What lies at the mounts that the adapter asks about. Refuses mounts that are half filled by another run, unless
+/// that does not matter.
+pub(super) async fn survey(
+    at: &At,
+    cx: &RunCx,
+    view: &ContainerView,
+    half_filled_is_fine: bool,
+) -> Result<Vec<(String, Listing)>, StepError> {
     let mut listings = Vec::new();
     for wanted in at.adapter()?.survey(view) {
         let Some(mount) = view.mounts.iter().find(|mount| mount.destination == wanted.mount) else { continue };
@@ -245,7 +251,9 @@ pub(super) async fn survey(at: &At, cx: &RunCx, view: &ContainerView) -> Result<
             continue;
         }
         let listing = at.list(cx, &mount.source, list_request(wanted.cover, wanted.stat)).await?;
-        if let Some(run) = listing.filling.clone().filter(|run| !run.starts_with(cx.run.as_str())) {
+        if let Some(run) =
+            listing.filling.clone().filter(|run| !half_filled_is_fine && !run.starts_with(cx.run.as_str()))
+        {
             return Err(Box::new(super::HalfFilled {
                 instance: at.instance.clone(),
                 source_text: mount.source.to_string(),

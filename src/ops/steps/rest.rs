@@ -95,7 +95,7 @@ impl Rest {
         if self.manner == Manner::Restore {
             return Ok(Cleanliness::Clean);
         }
-        let listings = survey(at, cx, &view).await?;
+        let listings = survey(at, cx, &view, false).await?;
         Ok(adapter.is_clean(&view, &listings))
     }
 }
