@@ -1,5 +1,7 @@
 //! The composition root: the only place that names concrete adapters.
 
+mod identity;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,17 +21,18 @@ use crate::model::ids::InstanceName;
 use crate::ops::state::{StateDir, StateError};
 use crate::ops::{Settings, Tools};
 use crate::repository::{Repository, RepositoryError};
-use crate::store::dir::DirStore;
 use crate::smoke::http::HttpCheck;
+use crate::store::absent::AbsentStore;
+use crate::store::dir::DirStore;
 use crate::store::s3::{Checksums, S3Credentials, S3Options, S3Store};
 use crate::store::{ObjectStore, StoreError};
-use crate::workflow::Retry;
+use crate::workflow::{Retry, chain};
 
 /// What a command needs of the repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repositories {
-    /// It only plans.
-    Nothing,
+    /// It is not asked whether it is there, and need not even answer.
+    Unasked,
     /// It must be there.
     Open,
     /// It is used if it is there.
@@ -90,7 +93,9 @@ impl AppError {
     /// What a person can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::State(_) => Some("may this user write there? run as the owner of `state_dir`, or change `state_dir`".into()),
+            Self::State(_) => {
+                Some("may this user write there? run as the owner of `state_dir`, or change `state_dir`".into())
+            }
             Self::StateInData { .. } => Some("move `state_dir` somewhere else; nothing was touched".into()),
             _ => None,
         }
@@ -99,7 +104,11 @@ impl AppError {
 
 impl App {
     /// Opens the state directory only: works without engine and store.
+    ///
+    /// Run as root, the process first takes the identity of the directory's owner, so that a command at night leaves
+    /// no journal that the service cannot read.
     pub fn state(config: &Config) -> Result<StateDir, StateError> {
+        identity::take_that_of_the_owner(&config.state_dir)?;
         StateDir::open(&config.state_dir)
     }
 
@@ -113,16 +122,26 @@ impl App {
         engine.probe().await?;
         let instances = instances(config)?;
         state_is_outside(config, &*engine, &instances).await?;
-        let store = store(config).await?;
+        let store = match (store(config).await, repositories) {
+            (Ok(store), _) => store,
+            (Err(error), Repositories::Unasked | Repositories::OpenIfThere) => {
+                tracing::warn!(error = %chain(&error), "store cannot be used");
+                Arc::new(AbsentStore::new(chain(&error)))
+            }
+            (Err(error), _) => return Err(error),
+        };
         let store_text = store.describe();
         let (repository, has_repository) = match repositories {
-            Repositories::Nothing => (Repository::unopened(store), false),
+            Repositories::Unasked => (Repository::unopened(store), false),
             Repositories::Open => (Repository::open(store).await?, true),
             Repositories::OpenOrInit => (Repository::open_or_init(store).await?, true),
             Repositories::OpenIfThere => match Repository::open(store.clone()).await {
                 Ok(repository) => (repository, true),
                 Err(RepositoryError::NotThere { .. }) => (Repository::unopened(store), false),
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    tracing::warn!(error = %chain(&error), "repository cannot be used");
+                    (Repository::unopened(store), false)
+                }
             },
         };
         let tools = Tools {
@@ -152,6 +171,7 @@ fn settings(config: &Config) -> Settings {
     Settings {
         stages: pipeline.map(|pipeline| pipeline.stages.clone()).unwrap_or_default(),
         image: pipeline.map(|pipeline| pipeline.image.clone()),
+        stable_for: signed(config.ready.stable_for),
         evidence_max_age: signed(config.upgrade.evidence_max_age),
         keep_aside: signed(config.restore.keep_aside),
         compression_level: config.snapshot.compression_level.into(),
@@ -228,10 +248,10 @@ fn instances(config: &Config) -> Result<BTreeMap<InstanceName, Arc<dyn InstanceA
                     name: name.clone(),
                     container: ours.container.clone(),
                     url: ours.url.clone().unwrap_or_default(),
-                    login: ours.login.as_ref().map(|login| Login {
-                        user: login.user.clone(),
-                        password_file: login.password_file.clone(),
-                    }),
+                    login: ours
+                        .login
+                        .as_ref()
+                        .map(|login| Login { user: login.user.clone(), password_file: login.password_file.clone() }),
                     stop_grace: ours.stop_grace,
                     acknowledge_mounts: ours.acknowledge_mounts.clone(),
                     ready: ready.clone(),

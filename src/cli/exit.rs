@@ -99,7 +99,9 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
     }
     match cause.downcast_ref() {
         Some(RepositoryError::NotThere { .. }) => return Some(NO_REPOSITORY),
-        Some(RepositoryError::NoSuchSnapshot { .. } | RepositoryError::AmbiguousSnapshot { .. }) => return Some(NO_SNAPSHOT),
+        Some(RepositoryError::NoSuchSnapshot { .. } | RepositoryError::AmbiguousSnapshot { .. }) => {
+            return Some(NO_SNAPSHOT);
+        }
         _ => {}
     }
     None
@@ -127,21 +129,27 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
     let some = |text: &str| Some(text.to_owned());
     if let Some(error) = cause.downcast_ref::<EngineError>() {
         return match error {
-            EngineError::Unreachable { address, .. } => Some(format!(
-                "is the engine running, and may this user open `{address}`? try `docker version`"
-            )),
+            EngineError::Unreachable { address, .. } => {
+                Some(format!("is the engine running, and may this user open `{address}`? try `docker version`"))
+            }
             EngineError::NoPorter { .. } => {
                 some("build it with `scripts/build-porter`, or set TIDEGATE_PORTER to its path; nothing was touched")
             }
-            EngineError::NoSuchImage { reference, .. } => Some(format!("try `docker pull {reference}`; nothing was touched")),
+            EngineError::NoSuchImage { reference, .. } => {
+                Some(format!("try `docker pull {reference}`; nothing was touched"))
+            }
             EngineError::DiskFull { .. } => some("make room on the Docker host, then run it again"),
             _ => None,
         };
     }
     if let Some(error) = cause.downcast_ref::<StoreError>() {
         return match error {
-            StoreError::Unreachable { .. } => some("look at `store.url` and `store.endpoint`, and whether that server answers from this host"),
-            StoreError::Denied { .. } => some("look at the store's keys (AWS_ACCESS_KEY_ID, or `store.access_key_id`) and what they may do"),
+            StoreError::Unreachable { .. } => {
+                some("look at `store.url` and `store.endpoint`, and whether that server answers from this host")
+            }
+            StoreError::Denied { .. } => {
+                some("look at the store's keys (AWS_ACCESS_KEY_ID, or `store.access_key_id`) and what they may do")
+            }
             StoreError::NoBucket { bucket, .. } => Some(format!("make the bucket `{bucket}`, or correct `store.url`")),
             StoreError::Full { .. } => some("make room in the store; the instance was not harmed"),
             StoreError::TooManyParts { .. } => some("raise `store.part_size`"),
@@ -160,15 +168,17 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
         return match error {
             RunError::OpenRun { open, .. } => Some(format!("`tidegate resume {}` ends it", open.run)),
             RunError::CutOff { run, .. } => Some(format!("`tidegate resume {run}` takes it up")),
-            RunError::OtherVersion { run, .. } => Some(format!("run the tidegate that began it, or look at the journal of {run}")),
+            RunError::OtherVersion { run, .. } => {
+                Some(format!("run the tidegate that began it, or look at the journal of {run}"))
+            }
             _ => None,
         };
     }
     if let Some(error) = cause.downcast_ref::<NotFit>() {
         return match error {
-            NotFit::Unhealthy { instance, .. } => {
-                Some(format!("mend `{instance}` first, or put it back: `tidegate restore {instance}`; it was not touched"))
-            }
+            NotFit::Unhealthy { instance, .. } => Some(format!(
+                "mend `{instance}` first, or put it back: `tidegate restore {instance}`; it was not touched"
+            )),
             NotFit::NoRoom { .. } => some("make room on that disk; nothing was touched"),
             NotFit::NoContainer { instance, .. } => Some(format!(
                 "is `instances.{instance}.container` right? `docker ps -a` lists the containers; a snapshot can be put back without one: `tidegate restore {instance}`"
@@ -182,7 +192,9 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
         ));
     }
     if let Some(InstanceError::LoginRefused { instance, .. }) = cause.downcast_ref() {
-        return Some(format!("look at `instances.{instance}.login_user` and the password file; it is not tried again, because Appsmith locks an account after 5 failures a day"));
+        return Some(format!(
+            "look at `instances.{instance}.login_user` and the password file; it is not tried again, because Appsmith locks an account after 5 failures a day"
+        ));
     }
     if let Some(RestoreError::NoChoice { instance, choices, .. }) = cause.downcast_ref() {
         return Some(if choices.is_empty() {
@@ -193,7 +205,9 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
         });
     }
     if let Some(ImageGone { reference, .. }) = cause.downcast_ref() {
-        return Some(format!("bring {reference} to this host (`docker load`, or its registry), then run it again; nothing was touched"));
+        return Some(format!(
+            "bring {reference} to this host (`docker load`, or its registry), then run it again; nothing was touched"
+        ));
     }
     if let Some(HalfFilled { run, .. }) = cause.downcast_ref() {
         return Some(format!("`tidegate resume {run}` ends that run, on the host that began it"));
@@ -206,6 +220,9 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
     }
     if let Some(UpgradeError::NoImage { .. }) = cause.downcast_ref() {
         return some("set `pipeline.image`, such as `image = \"appsmith/appsmith-ce\"`");
+    }
+    if let Some(GateShut { shut, .. }) = cause.downcast_ref() {
+        return shut.iter().find_map(|condition| condition.lifts.clone());
     }
     if let Some(LockError::Held { owner, .. }) = cause.downcast_ref() {
         return Some(format!("wait for it to end; `tidegate runs` on {} shows what it does", owner.host));

@@ -112,7 +112,10 @@ fn help(args: HelpArgs, out: &mut Render) -> u8 {
         Some(name) => match command.find_subcommand_mut(name) {
             Some(found) => out.text(&found.render_long_help().to_string()),
             None => {
-                out.error(&format!("there is no topic and no command `{name}`"), Some("`tidegate help` lists the commands"));
+                out.error(
+                    &format!("there is no topic and no command `{name}`"),
+                    Some("`tidegate help` lists the commands"),
+                );
                 return exit::USAGE;
             }
         },
@@ -147,8 +150,13 @@ async fn wait(mut running: Running, cancel: CancellationToken, out: &mut Render)
                 out.progress_done();
                 return ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
             }
-            () = signals.next(), if !cancel.is_cancelled() => {
-                out.say("stopping: what was done is being undone; the journal has all of it, so a kill is safe, too");
+            () = signals.next() => {
+                if cancel.is_cancelled() {
+                    out.progress_done();
+                    out.error("interrupted in the middle of an undo", Some("`tidegate resume` ends it and puts service back"));
+                    std::process::exit(exit::INTERRUPTED.into());
+                }
+                out.say("stopping: what was done is being undone (once more: stop at once, and `tidegate resume` later)");
                 cancel.cancel();
             }
         }

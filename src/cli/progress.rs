@@ -1,5 +1,4 @@
 //! Shows a run while it goes on: a bar on a terminal, plain lines elsewhere, JSON lines with `--json`.
-#![allow(clippy::print_stderr)]
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::render::bytes;
+use super::render::{bytes, stderr_line};
 use crate::workflow::{Event, EventSink};
 
 /// How often a plain log says how far a long step is.
@@ -34,9 +33,11 @@ impl Progress {
     pub fn new(json: bool) -> Self {
         let target = if json { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bar = ProgressBar::with_draw_target(None, target);
-        bar.enable_steady_tick(Duration::from_millis(200));
         let now = Now { step: String::new(), said: Instant::now(), moving: None };
-        Self { json, bar, warned: AtomicBool::new(false), now: Mutex::new(now) }
+        let progress = Self { json, bar, warned: AtomicBool::new(false), now: Mutex::new(now) };
+        progress.style(false);
+        progress.bar.enable_steady_tick(Duration::from_millis(200));
+        progress
     }
 
     /// Whether a warning was given.
@@ -49,7 +50,7 @@ impl Progress {
         if self.json {
             return;
         }
-        if self.bar.is_hidden() { eprintln!("{text}") } else { self.bar.println(text) }
+        if self.bar.is_hidden() { stderr_line(text) } else { self.bar.println(text) }
     }
 
     /// Takes the bar away.
@@ -81,7 +82,7 @@ impl Progress {
         if self.bar.is_hidden() && !self.json && now.said.elapsed() > PLAIN_EVERY {
             now.said = Instant::now();
             let of = total.map(|total| format!(" of {}", bytes(total))).unwrap_or_default();
-            eprintln!("         {what}: {}{of}", bytes(count));
+            stderr_line(&format!("         {what}: {}{of}", bytes(count)));
         }
     }
 }
@@ -93,7 +94,7 @@ impl EventSink for Progress {
         }
         if self.json {
             if let (Ok(text), false) = (serde_json::to_string(&event), matches!(event, Event::Progress { .. })) {
-                eprintln!("{text}");
+                stderr_line(&text);
             }
             return;
         }
@@ -116,8 +117,9 @@ impl EventSink for Progress {
             }
             Event::StepFailed { error, undo, .. } => {
                 let step = self.now.lock().map(|now| now.step.clone()).unwrap_or_default();
-                let verb = if undo { "could not be undone" } else { "failed" };
-                self.line(&format!("  {step:<44} {verb}: {error}"));
+                // Why a step failed is said once, at the end; why an undo did is news.
+                let text = if undo { format!("could not be undone: {error}") } else { "failed".to_owned() };
+                self.line(&format!("  {step:<44} {text}"));
             }
             Event::Progress { what, bytes, total_bytes } => self.moved(what, bytes, total_bytes),
             Event::Note { text, warning } => {

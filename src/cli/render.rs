@@ -110,6 +110,11 @@ impl Render {
     }
 }
 
+/// A line on stderr.
+pub(super) fn stderr_line(text: &str) {
+    eprintln!("{text}");
+}
+
 /// Columns as wide as they need to be, two spaces between.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {

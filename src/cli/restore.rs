@@ -46,7 +46,10 @@ pub async fn run(args: RestoreArgs, config: &Config, out: &mut Render) -> Result
         return Ok(exit::DONE);
     }
     if selector == Selector::Auto && !out.can_ask() {
-        let text = format!("without a terminal the snapshot must be named, such as `tidegate restore {} {}`", args.instance, plan.snapshot);
+        let text = format!(
+            "without a terminal the snapshot must be named, such as `tidegate restore {} {}`",
+            args.instance, plan.snapshot
+        );
         return Err(Box::new(Usage(text)));
     }
     let asks = config.instances.get(&args.instance).is_some_and(|known| known.production);
@@ -74,7 +77,7 @@ async fn end_open_runs(app: &App, instance: &InstanceName, out: &mut Render) -> 
 
 fn show(plan: &RestorePlan, now: jiff::Timestamp, out: &mut Render) {
     if out.is_json() {
-        return out.data(plan);
+        return out.data(&Plan::Restore(plan.clone()));
     }
     let mut text = format!(
         "restore {} to snapshot {}, taken {} ({}), version {}\n  because: {}\n",
@@ -90,7 +93,13 @@ fn show(plan: &RestorePlan, now: jiff::Timestamp, out: &mut Render) {
     }
     text.push_str("  everything that users changed since then is taken out of service, and kept beside it\n");
     let from = plan.from.as_deref().unwrap_or("no container");
-    text.push_str(&format!("  now: {from}; fetches {}, writes {}\n", bytes(plan.stored_bytes), bytes(plan.plain_bytes)));
-    text.push_str(&format!("  replaces: {}; all else in its volumes stays\n", plan.places.join(", ")));
+    text.push_str(&format!(
+        "  now: {from}; fetches {}, writes {}\n",
+        bytes(plan.stored_bytes),
+        bytes(plan.plain_bytes)
+    ));
+    for place in &plan.places {
+        text.push_str(&format!("  replaces in {place}; all else there stays\n"));
+    }
     out.text(&text);
 }

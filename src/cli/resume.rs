@@ -21,7 +21,7 @@ pub struct ResumeArgs {
 
 /// One after the other; one that fails does not stop the others.
 pub async fn run(args: ResumeArgs, config: &Config, out: &mut Render) -> Result<u8, StepError> {
-    let app = app(config, Repositories::OpenOrInit).await?;
+    let app = app(config, Repositories::Unasked).await?;
     if let Some(run) = &args.run {
         let report = take_up(&app, run, out).await?;
         return Ok(upgrade::tell(&report, out));
@@ -33,16 +33,18 @@ pub async fn run(args: ResumeArgs, config: &Config, out: &mut Render) -> Result<
     let mut worst = exit::DONE;
     for open in open {
         let code = match take_up(&app, &open.run, out).await {
-            Ok(report) => upgrade::tell(&report, out),
-            // It is not cut off: its process lives.
+            // What was cut off and is rolled back now is what was asked for; only a stuck one needs a person.
+            Ok(report) => match upgrade::tell(&report, out) {
+                code @ (exit::STUCK | exit::INTERRUPTED) => code,
+                _ => exit::DONE,
+            },
+            // It was not cut off: its process lives.
             Err(RunError::Lock(error @ (LockError::Held { .. } | LockError::Busy { .. }))) => {
                 out.say(&format!("{} goes on elsewhere: {error}", open.run));
                 exit::DONE
             }
             Err(error) => out.failure(&error),
         };
-        // What was cut off and is rolled back is what was asked for.
-        let code = if code == exit::ROLLED_BACK || code == exit::FAILED && args.run.is_none() { exit::DONE.max(code * u8::from(code == exit::FAILED)) } else { code };
         worst = worst.max(code);
     }
     Ok(worst)

@@ -41,13 +41,35 @@ pub fn run(args: &RunsArgs, config: &Config, out: &mut Render) -> Result<u8, Ste
             Ok(run) => {
                 let outcome = run.outcome.map_or_else(|| "open".to_owned(), |outcome| outcome.to_string());
                 let instances: Vec<&str> = run.instances.iter().map(|name| name.as_str()).collect();
-                let down: Vec<String> = run.down_seconds.iter().map(|(name, seconds)| format!("{name} {seconds:.1} s")).collect();
+                let down: Vec<String> =
+                    run.down_seconds.iter().map(|(name, seconds)| format!("{name} {seconds:.1} s")).collect();
                 let note = run.at_step.clone().or_else(|| run.failure.clone()).unwrap_or_default();
-                vec![run.run.to_string(), ago(&run.started_at, now), instances.join(", "), outcome, down.join(", "), note]
+                let note = short(&note);
+                vec![
+                    run.run.to_string(),
+                    ago(&run.started_at, now),
+                    instances.join(", "),
+                    outcome,
+                    down.join(", "),
+                    note,
+                ]
             }
-            Err(error) => vec!["?".into(), String::new(), String::new(), "unreadable".into(), String::new(), error.to_string()],
+            Err(error) => {
+                vec!["?".into(), String::new(), String::new(), "unreadable".into(), String::new(), error.to_string()]
+            }
         })
         .collect();
     out.table(&["RUN", "BEGUN", "INSTANCES", "OUTCOME", "DOWN", "NOTE"], &rows);
     Ok(exit::DONE)
+}
+
+/// The first line, and no more of it than a terminal shows.
+fn short(text: &str) -> String {
+    const WIDTH: usize = 60;
+    let line = text.lines().next().unwrap_or_default().trim_end_matches(':');
+    if line.chars().count() <= WIDTH {
+        line.to_owned()
+    } else {
+        format!("{}…", line.chars().take(WIDTH - 1).collect::<String>())
+    }
 }

@@ -36,7 +36,7 @@ pub async fn run(args: SnapshotArgs, config: &Config, out: &mut Render) -> Resul
         let known: Vec<&str> = config.instances.keys().map(InstanceName::as_str).collect();
         return Err(Box::new(Usage(format!("name an instance ({}) or say --all", known.join(", ")))));
     }
-    let app = app(config, if args.dry_run { Repositories::Nothing } else { Repositories::OpenOrInit }).await?;
+    let app = app(config, if args.dry_run { Repositories::Unasked } else { Repositories::OpenOrInit }).await?;
     let mut plans = Vec::new();
     for instance in &instances {
         plans.push(snapshot::plan(tools(&app), instance, args.tag.clone())?);
@@ -71,7 +71,10 @@ fn show_plan(plan: &Plan, out: &mut Render) {
     if out.is_json() {
         out.data(plan);
     } else if let Plan::Snapshot(plan) = plan {
-        out.text(&format!("would take a snapshot of `{}` (container `{}`): rest, read, wake, verify, publish\n", plan.instance, plan.container));
+        out.text(&format!(
+            "would take a snapshot of `{}` (container `{}`): rest, read, wake, verify, publish\n",
+            plan.instance, plan.container
+        ));
     }
 }
 
@@ -82,7 +85,11 @@ fn tell(report: &RunReport, out: &mut Render) -> u8 {
             if out.is_json() {
                 out.data(&report.summary);
             } else if let Some(taken) = &report.summary.snapshot {
-                let down = report.summary.down_seconds.first().map_or(String::new(), |(_, seconds)| format!(", down for {seconds:.1} s"));
+                let down = report
+                    .summary
+                    .down_seconds
+                    .first()
+                    .map_or(String::new(), |(_, seconds)| format!(", down for {seconds:.1} s"));
                 out.text(&format!(
                     "snapshot {} of {}: {} stored as {}, every byte read back{down}\n",
                     taken.id,
@@ -95,7 +102,8 @@ fn tell(report: &RunReport, out: &mut Render) -> u8 {
         (Some((step, error)), _) => {
             let instance = report.summary.instances.first().map(ToString::to_string).unwrap_or_default();
             let text = format!("no snapshot of `{instance}` was taken: {step}: {}", chain(&**error));
-            let hint = exit::hint(&**error).unwrap_or_else(|| format!("`{instance}` runs as before; `tidegate runs` shows what was done"));
+            let hint = exit::hint(&**error)
+                .unwrap_or_else(|| format!("`{instance}` runs as before; `tidegate runs` shows what was done"));
             out.error(&text, Some(&hint));
         }
         (None, outcome) => out.error(&format!("run {} ended: {outcome}", report.summary.run), None),

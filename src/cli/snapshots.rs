@@ -56,10 +56,13 @@ pub async fn run(args: &SnapshotsArgs, config: &Config, out: &mut Render) -> Res
         out.say("no snapshots yet; take one with `tidegate snapshot --all`");
     } else {
         let head = ["ID", "INSTANCE", "TAKEN", "VERSION", "SIZE", "STORED", "STATE", "REASON"];
-        let rows: Vec<Vec<String>> = rows.into_iter().map(|mut row: Vec<String>| {
-            row.resize(head.len(), String::new());
-            row
-        }).collect();
+        let rows: Vec<Vec<String>> = rows
+            .into_iter()
+            .map(|mut row: Vec<String>| {
+                row.resize(head.len(), String::new());
+                row
+            })
+            .collect();
         out.table(&head, &rows);
     }
     Ok(exit::DONE)

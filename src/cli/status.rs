@@ -47,7 +47,8 @@ pub async fn run(_args: &StatusArgs, config: &Config, out: &mut Render) -> Resul
             true => tools.repository.manifests(name).await?,
             false => Vec::new(),
         };
-        let verified = snapshots.iter().rev().filter_map(|entry| entry.manifest()).find(|manifest| manifest.verified_at.is_some());
+        let verified =
+            snapshots.iter().rev().filter_map(|entry| entry.manifest()).find(|manifest| manifest.verified_at.is_some());
         lines.push(Line {
             instance: name.clone(),
             container: adapter.container().to_owned(),
@@ -55,7 +56,10 @@ pub async fn run(_args: &StatusArgs, config: &Config, out: &mut Render) -> Resul
             version: version.map(|version| version.to_string()),
             image: view.map(|view| view.image_ref),
             last_verified: verified.map(|manifest| manifest.taken_at.clone()),
-            evidence: tools.state.evidence(name).map(|evidence| format!("{} at {}", evidence.image_ref, evidence.passed_at)),
+            evidence: tools
+                .state
+                .evidence(name)
+                .map(|evidence| format!("{} at {}", evidence.image_ref, evidence.passed_at)),
         });
     }
     let open = run::open_runs(tools)?;

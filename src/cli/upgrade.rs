@@ -36,12 +36,12 @@ pub struct UpgradeArgs {
 
 /// Shows the plan, asks, and carries it out.
 pub async fn run(args: UpgradeArgs, config: &Config, out: &mut Render) -> Result<u8, StepError> {
-    let app = app(config, if args.consent.dry_run { Repositories::Nothing } else { Repositories::OpenOrInit }).await?;
+    let app = app(config, if args.consent.dry_run { Repositories::Unasked } else { Repositories::OpenOrInit }).await?;
     if let Some(only) = &args.only {
         tools(&app).instance(only)?;
     }
     let plan = upgrade::plan(tools(&app), &args.version, args.only.as_ref(), args.force, args.reason).await?;
-    show(&plan, out);
+    show(&Plan::Upgrade(plan.clone()), &plan, out);
     if args.consent.dry_run {
         return Ok(exit::DONE);
     }
@@ -49,7 +49,8 @@ pub async fn run(args: UpgradeArgs, config: &Config, out: &mut Render) -> Result
         out.say("nothing to do");
         return Ok(exit::DONE);
     }
-    let production = plan.stages.iter().find(|stage| config.instances.get(&stage.instance).is_some_and(|known| known.production));
+    let production =
+        plan.stages.iter().find(|stage| config.instances.get(&stage.instance).is_some_and(|known| known.production));
     // Behind a gate the checks decide; forced, a person does.
     if let Some(stage) = production {
         args.consent.given(&stage.instance, plan.forced, out)?;
@@ -59,9 +60,9 @@ pub async fn run(args: UpgradeArgs, config: &Config, out: &mut Render) -> Result
     Ok(tell(&report, out))
 }
 
-fn show(plan: &UpgradePlan, out: &mut Render) {
+fn show(whole: &Plan, plan: &UpgradePlan, out: &mut Render) {
     if out.is_json() {
-        return out.data(plan);
+        return out.data(whole);
     }
     let mut text = format!("upgrade to {}\n", plan.reference);
     for skipped in &plan.skipped {
@@ -99,10 +100,16 @@ pub fn tell(report: &RunReport, out: &mut Render) -> u8 {
             let why = why.or_else(|| summary.failure.clone()).unwrap_or_else(|| "no reason is known".into());
             let hint = report.failure.as_ref().and_then(|(_, error)| exit::hint(&**error));
             let safe = summary.state_text();
-            out.error(&format!("{} was not done: {why}", summary.workflow), Some(&format!("{safe}{}", hint.map(|hint| format!("; {hint}")).unwrap_or_default())));
+            out.error(
+                &format!("{} was not done: {why}", summary.workflow),
+                Some(&format!("{safe}{}", hint.map(|hint| format!("; {hint}")).unwrap_or_default())),
+            );
         }
         Outcome::Stuck => {
-            let hint = format!("both states are kept; look at `docker ps -a`, then `tidegate resume {}` tries again", summary.run);
+            let hint = format!(
+                "both states are kept; look at `docker ps -a`, then `tidegate resume {}` tries again",
+                summary.run
+            );
             let why = summary.undo_failure.clone().or_else(|| summary.failure.clone()).unwrap_or_default();
             out.error(&format!("{} is stuck and a person must look: {why}", summary.run), Some(&hint));
         }

@@ -5,6 +5,7 @@
 //! volume that it did not make.
 
 pub mod docker;
+pub mod fake;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -235,6 +236,14 @@ pub struct LockOwner {
     pub pid_started: u64,
     /// RFC 3339.
     pub taken_at: String,
+}
+
+impl LockOwner {
+    /// The same process for the same run. The boot names the host.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.run, &self.boot_id, self.pid, self.pid_started)
+            == (&other.run, &other.boot_id, other.pid, other.pid_started)
+    }
 }
 
 /// The answer to asking for a lock.

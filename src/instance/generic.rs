@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::engine::{ContainerEngine, ContainerState, ContainerView, Listing};
 use crate::instance::gate::{ContainerWatch, Patience, ReadyOptions, Stability, with_excerpt};
-use crate::instance::mounts::refuse_uncovered;
+use crate::instance::mounts::{refuse_uncovered, same_place};
 use crate::instance::{Cleanliness, InstanceAdapter, InstanceError, NoWay, Survey};
 use crate::model::ids::InstanceName;
 use crate::model::observation::{Observation, Seen, SeenResult};
@@ -132,7 +132,7 @@ impl InstanceAdapter for Generic {
     fn parts(&self, view: &ContainerView, _listings: &[(String, Listing)]) -> Result<Vec<PartPlan>, InstanceError> {
         let covered = mounts_of(&self.options.parts);
         refuse_uncovered(&self.options.name, view, &covered, &self.options.acknowledge_mounts)?;
-        match covered.iter().find(|mount| !view.mounts.iter().any(|it| it.destination == **mount)) {
+        match covered.iter().find(|mount| !view.mounts.iter().any(|it| same_place(&it.destination, mount))) {
             None => Ok(self.options.parts.clone()),
             Some(mount) => Err(InstanceError::OutOfReach {
                 instance: self.options.name.clone(),

@@ -51,7 +51,8 @@ pub fn refuse_uncovered(
     }
 }
 
-fn same_place(one: &str, other: &str) -> bool {
+/// Whether two paths are the same place, with or without a `/` at the end.
+pub fn same_place(one: &str, other: &str) -> bool {
     one.trim_end_matches('/') == other.trim_end_matches('/')
 }
 

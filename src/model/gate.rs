@@ -86,11 +86,19 @@ pub fn weigh(facts: &GateFacts) -> Vec<Condition> {
         Condition {
             holds: fresh,
             text: format!("it passed at {}; evidence counts for {:#}", evidence.passed_at, facts.max_age),
-            lifts: if fresh { None } else { Some(format!("upgrade `{previous}` again, or raise `upgrade.evidence_max_age`")) },
+            lifts: if fresh {
+                None
+            } else {
+                Some(format!("upgrade `{previous}` again, or raise `upgrade.evidence_max_age`"))
+            },
         },
         Condition {
             holds: still,
-            text: if still { format!("`{previous}` still runs on it") } else { format!("`{previous}` does not run on it any more") },
+            text: if still {
+                format!("`{previous}` still runs on it")
+            } else {
+                format!("`{previous}` does not run on it any more")
+            },
             lifts: if still { None } else { upgrade_it() },
         },
     ]

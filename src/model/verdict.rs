@@ -179,6 +179,7 @@ pub fn compare(baseline: &Observation, after: &Observation) -> Verdict {
     Verdict { items }
 }
 
+/// Whether the app answered when it was looked at. Without that, nothing else seen means anything.
 pub fn answers(observation: &Observation) -> bool {
     observation.checks.get(READY_CHECK).is_some_and(|seen| seen.result == SeenResult::Pass)
 }

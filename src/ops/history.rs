@@ -58,7 +58,8 @@ pub struct Taken {
 impl RunSummary {
     /// In which state a run that failed has left the instances, as one sentence without a full stop.
     pub fn state_text(&self) -> String {
-        let names = |names: &[InstanceName]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ");
+        let names =
+            |names: &[InstanceName]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ");
         let untouched: Vec<InstanceName> = self
             .instances
             .iter()
@@ -67,13 +68,16 @@ impl RunSummary {
             .collect();
         let mut parts = Vec::new();
         if !self.rolled_back.is_empty() {
-            parts.push(format!("{} runs as before, on its old image and data", names(&self.rolled_back)));
+            let verb = if self.rolled_back.len() > 1 { "run" } else { "runs" };
+            parts.push(format!("{} {verb} as before, on the old image and data", names(&self.rolled_back)));
         }
         if !self.reopened.is_empty() {
-            parts.push(format!("{} stays upgraded", names(&self.reopened)));
+            let verb = if self.reopened.len() > 1 { "stay" } else { "stays" };
+            parts.push(format!("{} {verb} upgraded", names(&self.reopened)));
         }
         if !untouched.is_empty() {
-            parts.push(format!("{} was not touched", names(&untouched)));
+            let verb = if untouched.len() > 1 { "were" } else { "was" };
+            parts.push(format!("{} {verb} not touched", names(&untouched)));
         }
         parts.join("; ")
     }
@@ -151,9 +155,18 @@ pub fn summary(story: &Story) -> RunSummary {
         let (from, to) = (from.parse::<jiff::Timestamp>().ok()?, to.parse::<jiff::Timestamp>().ok()?);
         Some(to.duration_since(from).as_secs_f64())
     };
-    let down = |(name, known): (&InstanceName, &super::notes::InstanceNotes)| {
-        let (from, to) = known.down_at.as_deref().zip(known.up_at.as_deref())?;
-        Some((name.clone(), seconds(from, to)?))
+    // An instance that was rolled back was down until its rest was undone; else until it answered, or was started.
+    let ended = |verb: &str, instance: &InstanceName| {
+        let wanted = format!("{verb} {instance}");
+        records.iter().rev().find_map(|record| match record {
+            Record::UndoDone { step, at } if verb == "rest" && name(*step) == wanted => Some(at.clone()),
+            Record::Done { step, at, .. } if verb == "wake" && name(*step) == wanted => Some(at.clone()),
+            _ => None,
+        })
+    };
+    let down = |(instance, known): (&InstanceName, &super::notes::InstanceNotes)| {
+        let to = ended("rest", instance).or_else(|| known.up_at.clone()).or_else(|| ended("wake", instance))?;
+        Some((instance.clone(), seconds(known.down_at.as_deref()?, &to)?))
     };
     RunSummary {
         run: header.run.clone(),

@@ -152,7 +152,8 @@ impl Guard for Locks {
 
 /// Whether the lock of an instance is free, or its owner is a dead process of this host.
 pub async fn is_free(tools: &Tools, instance: &InstanceName) -> Result<Option<LockOwner>, LockError> {
-    let run = RunId::new("nobody").map_err(|error| LockError::Identity { what: "a name", source: std::io::Error::other(error) })?;
+    let run = RunId::new("nobody")
+        .map_err(|error| LockError::Identity { what: "a name", source: std::io::Error::other(error) })?;
     let us = owner(&run, tools.now)?;
     let held = tools.engine.lock_owner(&lock_container(tools.container(instance))).await?;
     Ok(held.filter(|other| !is_dead(other, &us)))

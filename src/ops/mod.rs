@@ -47,6 +47,8 @@ pub struct Settings {
     pub stages: Vec<InstanceName>,
     /// The image's repository, without a tag.
     pub image: Option<String>,
+    /// How long an app must have answered before it counts as ready; what a wait for it takes at the least.
+    pub stable_for: SignedDuration,
     /// How long a pass on the stage before counts.
     pub evidence_max_age: SignedDuration,
     /// gzip's level, 1 to 9.

@@ -11,13 +11,14 @@ use serde::{Deserialize, Serialize};
 use super::history;
 use super::notes::Notes;
 use super::steps::{
-    Aside, At, Await, Baseline, Check, Create, Expects, FetchSnapshot, Fill, From, Look, Manner, Open, Park, Purpose, Reopen,
-    Rest, RestoreImage, Settle, Start, VerifySnapshot,
+    Aside, At, Await, Baseline, Check, Create, Expects, FetchSnapshot, Fill, From, Look, Manner, Open, Park, Purpose,
+    Reopen, Rest, RestoreImage, Settle, Start, VerifySnapshot,
 };
 use super::{Tools, UnknownInstance};
 use crate::engine::EngineError;
 use crate::model::ids::{InstanceName, SnapshotId};
 use crate::model::manifest::Manifest;
+use crate::model::part::{PartPlan, mounts_of};
 use crate::model::plan::choose::{NoChoice, Selector, choose};
 use crate::repository::{ManifestEntry, RepositoryError};
 use crate::workflow::Step;
@@ -132,8 +133,18 @@ pub async fn plan(tools: &Tools, instance: &InstanceName, selector: &Selector) -
         version,
         plain_bytes: manifest.plain_bytes(),
         stored_bytes: manifest.stored_bytes(),
-        places: manifest.parts.iter().map(|part| format!("{} at {}", part.plan.name, part.plan.mount)).collect(),
+        places: places(manifest),
         from: view.map(|view| view.image_ref),
         warnings,
     })
+}
+
+/// Such as `/appsmith-stacks: configuration, database`.
+fn places(manifest: &Manifest) -> Vec<String> {
+    let plans: Vec<PartPlan> = manifest.parts.iter().map(|part| part.plan.clone()).collect();
+    let names_at = |mount: &String| {
+        let names = plans.iter().filter(|plan| plan.mount == *mount).map(|plan| plan.name.as_str());
+        format!("{mount}: {}", names.collect::<Vec<_>>().join(", "))
+    };
+    mounts_of(&plans).iter().map(names_at).collect()
 }

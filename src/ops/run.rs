@@ -240,7 +240,13 @@ async fn carry_on(
         _ => false,
     };
     let touched = story.records.iter().any(rest_began);
-    Ok(RunReport { summary: history::summary(&story), outcome: driven.outcome, failure: driven.failure, touched, cancelled: cx.cancel.is_cancelled() })
+    Ok(RunReport {
+        summary: history::summary(&story),
+        outcome: driven.outcome,
+        failure: driven.failure,
+        touched,
+        cancelled: cx.cancel.is_cancelled(),
+    })
 }
 
 fn cx(tools: &Tools, run: &RunId, events: Arc<dyn EventSink>, cancel: CancellationToken, guard: Arc<Locks>) -> RunCx {

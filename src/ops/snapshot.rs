@@ -37,10 +37,10 @@ pub(super) fn steps(tools: &Arc<Tools>, plan: &SnapshotPlan) -> Vec<Box<dyn Step
         Box::new(Rest { at: at(), manner: Manner::Snapshot }),
         Box::new(Read { at: at() }),
         Box::new(Wake { at: at() }),
+        Box::new(Await { at: at(), expects: Expects::AsBefore }),
         Box::new(Verify { at: at(), reason: reason.clone(), tags: tags.clone() }),
         Box::new(Publish { at: at(), reason, tags }), // from here on the snapshot exists
         Box::new(Tidy { at: at() }),
-        Box::new(Await { at: at(), expects: Expects::AsBefore }),
     ]
 }
 

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::notes::Notes;
 use super::steps::{
-    At, Await, Baseline, Check, Create, Expects, Finish, From, Gate, Look, Manner, Open, Park, Publish, Pull, Purpose, Read,
-    Reopen, Rest, Start, Verify,
+    At, Await, Baseline, Check, Create, Expects, Finish, From, Gate, Look, Manner, Open, Park, Publish, Pull, Purpose,
+    Read, Reopen, Rest, Start, Verify,
 };
 use super::{Tools, UnknownInstance};
 use crate::engine::EngineError;
@@ -155,7 +155,8 @@ pub async fn plan(
             skipped.push(instance.clone());
             continue;
         }
-        let tag = view.image_ref.rsplit('/').next().and_then(|last| last.split_once(':')).map(|(_, tag)| tag.to_owned());
+        let tag =
+            view.image_ref.rsplit('/').next().and_then(|last| last.split_once(':')).map(|(_, tag)| tag.to_owned());
         let running = tag.and_then(|tag| Version::parse(&tag).ok());
         if let Some(running) = running {
             let hops = adapter.hops(&running, &target)?;
@@ -197,9 +198,16 @@ pub(super) async fn recover(tools: &Tools, plan: &UpgradePlan, state: &RunState)
             return Ok(if runs { Recovery::GoOn } else { Recovery::RollBack(gone) });
         }
         if touched(stage, "rest") {
-            return Ok(Recovery::RollBack(format!("it was cut off before the new image of `{}` was started", stage.instance)));
+            return Ok(Recovery::RollBack(format!(
+                "it was cut off before the new image of `{}` was started",
+                stage.instance
+            )));
         }
     }
     let any_reopened = (0..plan.stages.len()).any(|stage| state.is_reopened(stage));
-    if any_reopened { Ok(Recovery::GoOn) } else { Ok(Recovery::RollBack("it was cut off before it touched anything".into())) }
+    if any_reopened {
+        Ok(Recovery::GoOn)
+    } else {
+        Ok(Recovery::RollBack("it was cut off before it touched anything".into()))
+    }
 }

@@ -36,7 +36,8 @@ pub fn direct_client() -> Result<reqwest::Client, BoxError> {
         .no_proxy()
         .redirect(Policy::none())
         .connect_timeout(Duration::from_secs(5))
-        .pool_idle_timeout(Duration::from_secs(30))
+        // A kept connection may be one that a restarted app has forgotten, and that would look like a failure.
+        .pool_max_idle_per_host(0)
         .build()?;
     Ok(client)
 }

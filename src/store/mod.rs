@@ -3,6 +3,7 @@
 //! An object is there whole or not at all. Nothing here rests on conditional writes: they are not
 //! reliable on every S3.
 
+pub mod absent;
 pub mod dir;
 pub mod faulty;
 pub mod memory;

@@ -25,6 +25,8 @@ pub enum UndoKind {
     Service,
     /// Removes leftovers. Tried once; a failure is noted and never fails a run.
     CleanUp,
+    /// The step leaves nothing behind.
+    Nothing,
 }
 
 /// The journaled unit of a run, and its reversal.
@@ -45,7 +47,7 @@ pub trait Step<N>: Send + Sync {
 
     /// What its undo is about.
     fn undo_kind(&self) -> UndoKind {
-        UndoKind::CleanUp
+        UndoKind::Nothing
     }
 
     /// Does it, or does the rest of it. What it learns goes into `notes`, which are saved with `Done`.
@@ -138,13 +140,13 @@ pub enum DriveError {
 
 /// What the state machine must know of these steps.
 pub fn shapes<N>(steps: &[Box<dyn Step<N>>]) -> Vec<StepShape> {
-    let shape = |step: &Box<dyn Step<N>>| StepShape {
+    let shape = |step: &dyn Step<N>| StepShape {
         name: step.name(),
         stage: step.stage(),
         reopens: step.reopens(),
         service_undo: step.undo_kind() == UndoKind::Service,
     };
-    steps.iter().map(shape).collect()
+    steps.iter().map(|step| shape(&**step)).collect()
 }
 
 /// How a run ended, and why.
@@ -213,7 +215,7 @@ where
                     }
                     Err(error) => {
                         let text = chain(&*error);
-                        tracing::warn!(run = %cx.run, step = %name, error = %text, "step failed");
+                        tracing::info!(run = %cx.run, step = %name, error = %text, "step failed");
                         cx.events.emit(Event::StepFailed { step: name.clone(), error: text.clone(), undo: false });
                         failure = Some((name.clone(), error));
                         Record::Failed { step, at: cx.now(), error: text }
@@ -234,6 +236,9 @@ where
 
 async fn undo<N: Send + Sync>(step: &dyn Step<N>, index: usize, of: usize, cx: &RunCx, notes: &N) -> Record<N> {
     let (name, clock) = (step.name(), Instant::now());
+    if step.undo_kind() == UndoKind::Nothing {
+        return Record::UndoDone { step: index, at: cx.now() };
+    }
     cx.events.emit(Event::StepStarted { step: name.clone(), number: index + 1, of, undo: true });
     let mut pauses = cx.retry.pauses.iter();
     loop {
@@ -247,7 +252,7 @@ async fn undo<N: Send + Sync>(step: &dyn Step<N>, index: usize, of: usize, cx: &
         };
         let worth_another_try = step.undo_kind() == UndoKind::Service && !error.is::<LeftAsIs>();
         let error = chain(&*error);
-        tracing::warn!(run = %cx.run, step = %name, %error, "undo failed");
+        tracing::info!(run = %cx.run, step = %name, %error, "undo failed");
         match pauses.next() {
             Some(pause) if worth_another_try => tokio::time::sleep(*pause).await,
             _ => {

@@ -1,4 +1,7 @@
 //! Everything that needs more than one module, or a real server.
+// clippy lets only `#[test]` functions unwrap, and these files are full of their helpers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod config;
 mod dependency_rule;
 mod engine;

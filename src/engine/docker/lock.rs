@@ -30,7 +30,7 @@ impl DockerEngine {
             // Without a container there now, the lock was given back in between.
             if let Some(view) = self.find(lock).await? {
                 let holder = owner_of(&view);
-                return Ok(if is_same(&holder, owner) { LockAnswer::Taken } else { LockAnswer::Held(holder) });
+                return Ok(if holder.is_same(owner) { LockAnswer::Taken } else { LockAnswer::Held(holder) });
             }
         }
         Err(unexpected(action(), "it was taken and given back again and again"))
@@ -43,15 +43,10 @@ impl DockerEngine {
     pub(super) async fn unlock(&self, lock: &str, owner: &LockOwner) -> Result<(), EngineError> {
         match self.find(lock).await? {
             // By its id: a lock of that name that another took since is not ours to give back.
-            Some(view) if is_same(&owner_of(&view), owner) => self.remove_id(lock, &view.id).await,
+            Some(view) if owner_of(&view).is_same(owner) => self.remove_id(lock, &view.id).await,
             _ => Ok(()),
         }
     }
-}
-
-/// The same process for the same run. The host is named by its boot.
-fn is_same(a: &LockOwner, b: &LockOwner) -> bool {
-    (&a.run, &a.boot_id, a.pid, a.pid_started) == (&b.run, &b.boot_id, b.pid, b.pid_started)
 }
 
 /// Who holds it. A lock that says nothing that is understood is held by somebody all the same.

@@ -18,6 +18,12 @@ pub enum ApiError {
         /// As seen from here, such as `502 Bad Gateway`.
         why: String,
     },
+    /// It is there, and did not answer this in time. Others it may answer.
+    #[error("it did not answer within {seconds} s")]
+    TooSlow {
+        /// The limit.
+        seconds: u64,
+    },
     /// There is no session, or it is not valid any more.
     #[error("it wants a login")]
     Unauthorized,
@@ -67,6 +73,15 @@ impl ApiError {
     /// It does not know such a place: an endpoint of another version, or a thing without the right to see it.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Refused { status: 404 | 405, .. })
+    }
+
+    /// Why it does not answer, where that is a state of an app that starts or is busy.
+    pub fn as_silence(&self) -> Option<String> {
+        match self {
+            Self::NotUp { why } => Some(why.clone()),
+            Self::TooSlow { .. } => Some(self.to_string()),
+            _ => None,
+        }
     }
 
     /// Nothing that is asked now will be answered, so there is no use in asking more.
@@ -156,7 +171,7 @@ pub fn data_of(answer: &Answer) -> Result<Value, ApiError> {
     match answer.status {
         401 => return Err(ApiError::Unauthorized),
         429 => return Err(ApiError::Throttled),
-        502..=504 => return Err(ApiError::NotUp { why: plain(answer) }),
+        502 | 503 => return Err(ApiError::NotUp { why: plain(answer) }),
         _ => {}
     }
     if !answer.json {

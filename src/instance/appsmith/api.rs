@@ -112,7 +112,10 @@ impl Api {
     /// The workspaces that the user sees, each with its applications.
     pub async fn workspaces(&self) -> Result<Vec<(Thing, Vec<Application>)>, ApiError> {
         let listed = match self.get("api/v1/workspaces/home", &[]).await {
-            Err(error) if error.is_missing() => return self.workspaces_of_old().await,
+            // Older versions answer with everything at once.
+            Err(error) if error.is_missing() => {
+                return workspaces_of_old(&self.get("api/v1/applications/new", &[]).await?);
+            }
             listed => listed?,
         };
         let mut workspaces = Vec::new();
@@ -122,20 +125,6 @@ impl Api {
             workspaces.push((workspace, applications(&data)?));
         }
         Ok(workspaces)
-    }
-
-    /// Versions that answer with everything at once.
-    async fn workspaces_of_old(&self) -> Result<Vec<(Thing, Vec<Application>)>, ApiError> {
-        let data = self.get("api/v1/applications/new", &[]).await?;
-        let rows =
-            ["workspaceApplications", "organizationApplications"].iter().find_map(|key| data.get(*key)?.as_array());
-        let rows = rows.ok_or_else(|| ApiError::Malformed { why: "no list of workspaces with applications".into() })?;
-        let one = |row: &Value| {
-            let workspace = row.get("workspace").or_else(|| row.get("organization")).and_then(thing);
-            let workspace = workspace.ok_or_else(|| ApiError::Malformed { why: "a workspace without an id".into() })?;
-            Ok((workspace, applications(row.get("applications").unwrap_or(&Value::Null))?))
-        };
-        rows.iter().map(one).collect()
     }
 
     /// The data sources of a workspace.
@@ -203,6 +192,17 @@ fn applications(list: &Value) -> Result<Vec<Application>, ApiError> {
     rows(list, "applications")?.iter().map(application).collect()
 }
 
+fn workspaces_of_old(data: &Value) -> Result<Vec<(Thing, Vec<Application>)>, ApiError> {
+    let rows = ["workspaceApplications", "organizationApplications"].iter().find_map(|key| data.get(*key)?.as_array());
+    let rows = rows.ok_or_else(|| ApiError::Malformed { why: "no list of workspaces with applications".into() })?;
+    let one = |row: &Value| {
+        let workspace = row.get("workspace").or_else(|| row.get("organization")).and_then(thing);
+        let workspace = workspace.ok_or_else(|| without_id("workspaces"))?;
+        Ok((workspace, applications(row.get("applications").unwrap_or(&Value::Null))?))
+    };
+    rows.iter().map(one).collect()
+}
+
 /// No list at all is an empty one: null fields are left out.
 fn rows<'a>(list: &'a Value, what: &str) -> Result<&'a [Value], ApiError> {
     match list {
@@ -214,4 +214,34 @@ fn rows<'a>(list: &'a Value, what: &str) -> Result<&'a [Value], ApiError> {
 
 fn without_id(what: &str) -> ApiError {
     ApiError::Malformed { why: format!("something without an id among the {what}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn older_versions_list_everything_at_once() {
+        let app = json!({"id": "a2", "baseId": "a1", "name": "Shop", "userPermissions": ["read:applications"]});
+        for (rows, of) in [("workspaceApplications", "workspace"), ("organizationApplications", "organization")] {
+            let listed =
+                workspaces_of_old(&json!({rows: [{of: {"id": "w", "name": "Team"}, "applications": [app]}]})).unwrap();
+            let (workspace, applications) = &listed[0];
+            assert_eq!((workspace.id.as_str(), workspace.name.as_str()), ("w", "Team"));
+            let shop = Thing { id: "a2".into(), base_id: "a1".into(), name: "Shop".into() };
+            assert_eq!(*applications, [Application { thing: shop, may_edit: Some(false) }]);
+        }
+        assert!(workspaces_of_old(&json!({})).is_err());
+    }
+
+    #[test]
+    fn a_missing_list_is_empty_and_a_thing_without_an_id_is_an_error() {
+        assert_eq!(things(&Value::Null, "pages").unwrap(), []);
+        let nameless = things(&json!([{"id": "p"}]), "pages").unwrap();
+        assert_eq!((nameless[0].base_id.as_str(), nameless[0].name.as_str()), ("p", "p"));
+        assert!(things(&json!([{"name": "x"}]), "pages").is_err());
+        assert!(things(&json!({}), "pages").is_err());
+    }
 }

@@ -115,7 +115,7 @@ impl Client {
         self.pace().await;
         match timeout(call.limit, self.exchange(call)).await {
             Ok(reply) => reply,
-            Err(_) => Err(ApiError::NotUp { why: format!("no answer within {} s", call.limit.as_secs()) }),
+            Err(_) => Err(ApiError::TooSlow { seconds: call.limit.as_secs() }),
         }
     }
 

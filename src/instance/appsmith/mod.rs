@@ -189,11 +189,13 @@ impl InstanceAdapter for Appsmith {
     async fn version(&self, _engine: &dyn ContainerEngine) -> Result<Option<Version>, InstanceError> {
         match self.api.info().await {
             Ok(version) => Ok(version),
-            Err(ApiError::NotUp { why }) => {
-                tracing::debug!(instance = %self.options.name, why, "version not known while it does not answer");
-                Ok(None)
-            }
-            Err(error) => Err(self.failed("ask for the version", error)),
+            Err(error) => match error.as_silence() {
+                Some(why) => {
+                    tracing::debug!(instance = %self.options.name, why, "version not known while it does not answer");
+                    Ok(None)
+                }
+                None => Err(self.failed("ask for the version", error)),
+            },
         }
     }
 

@@ -155,7 +155,7 @@ fn note(seen: &mut Observation, id: &str, title: &str, error: ApiError) -> Resul
     }
     let reason = error.to_string();
     let result = match error {
-        ApiError::Refused { .. } | ApiError::Unauthorized => SeenResult::Fail { reason },
+        ApiError::Refused { .. } | ApiError::Unauthorized | ApiError::TooSlow { .. } => SeenResult::Fail { reason },
         _ => SeenResult::Error { reason },
     };
     seen.checks.insert(id.to_owned(), Seen { title: title.to_owned(), result });
@@ -185,6 +185,16 @@ mod tests {
         assert!(reason.contains("`publishedActions` failed") && reason.contains("AE-APP-4027: Unable to find page"));
         let SeenResult::Fail { reason } = judge(&vec![part("pages", true, json!({}))]) else { panic!() };
         assert_eq!(reason, "its part `pageWithMigratedDsl` is missing");
+    }
+
+    #[test]
+    fn one_slow_page_is_a_failure_of_its_own_and_silence_ends_the_look() {
+        let mut seen = Observation::default();
+        note(&mut seen, "app:1/page:2", "page", ApiError::TooSlow { seconds: 30 }).unwrap();
+        note(&mut seen, "app:1/page:3", "page", ApiError::Throttled).unwrap();
+        assert!(matches!(seen.checks["app:1/page:2"].result, SeenResult::Fail { .. }));
+        assert!(matches!(seen.checks["app:1/page:3"].result, SeenResult::Error { .. }));
+        note(&mut seen, "app:1/page:4", "page", ApiError::NotUp { why: "502".into() }).unwrap_err();
     }
 
     #[test]

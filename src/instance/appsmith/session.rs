@@ -34,6 +34,7 @@ const LONGEST_PASSWORD_BYTES: u64 = 4096;
 #[derive(Debug)]
 pub struct Session {
     login: Login,
+    young: Duration,
     /// Taken for the length of a login, so that callers in parallel log in once.
     turn: Semaphore,
     state: Mutex<State>,
@@ -56,7 +57,7 @@ struct Open {
 impl Session {
     /// Nothing is sent yet.
     pub fn new(login: Login) -> Self {
-        Self { login, turn: Semaphore::new(1), state: Mutex::default() }
+        Self { login, young: YOUNG, turn: Semaphore::new(1), state: Mutex::default() }
     }
 
     /// Says which container will be spoken to. With another one, what the last one refused is forgotten.
@@ -79,7 +80,7 @@ impl Session {
     pub async fn get(&self, client: &Client, path: &str, query: &[(&str, &str)]) -> Result<Value, ApiError> {
         let open = self.log_in_unless(client, |_| true).await?;
         let answer = client.data(Call { query, session: Some(&open.cookie), ..Call::get(path) }).await;
-        if !matches!(answer, Err(ApiError::Unauthorized)) || open.since.elapsed() < YOUNG {
+        if !matches!(answer, Err(ApiError::Unauthorized)) || open.since.elapsed() < self.young {
             return answer;
         }
         tracing::debug!(user = self.login.user, "session no longer taken");
@@ -155,5 +156,177 @@ impl Session {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// A server that counts logins and gives the session `s1`, `s2` and so on.
+    #[derive(Debug, Default)]
+    struct Server {
+        logins: AtomicUsize,
+        /// Answers of 429 that are still to be given.
+        busy: AtomicUsize,
+        /// Sessions below this one are not taken.
+        valid_from: AtomicUsize,
+        refuses: bool,
+    }
+
+    const OK: &str = r#"{"responseMeta":{"status":200,"success":true},"data":{"isAnonymous":false}}"#;
+
+    impl Server {
+        async fn start(self) -> (Arc<Self>, Client) {
+            let server = Arc::new(self);
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let client = Client::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+            let answering = Arc::clone(&server);
+            tokio::spawn(async move {
+                while let Ok((peer, _)) = listener.accept().await {
+                    tokio::spawn(Arc::clone(&answering).serve(peer));
+                }
+            });
+            (server, client)
+        }
+
+        async fn serve(self: Arc<Self>, mut peer: TcpStream) {
+            let mut head = Vec::new();
+            while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+                if peer.read_buf(&mut head).await.unwrap_or(0) == 0 {
+                    return;
+                }
+            }
+            let answer = self.answer(&String::from_utf8_lossy(&head));
+            let _ = peer.write_all(answer.replace('\n', "\r\n").as_bytes()).await;
+        }
+
+        fn answer(&self, head: &str) -> String {
+            if self.busy.load(Ordering::SeqCst) > 0 {
+                self.busy.fetch_sub(1, Ordering::SeqCst);
+                return "HTTP/1.1 429 Too Many Requests\nretry-after: 0\ncontent-length: 0\nconnection: close\n\n"
+                    .into();
+            }
+            if head.starts_with("POST /api/v1/login ") {
+                assert!(head.to_lowercase().contains("x-requested-by: appsmith"), "{head}");
+                let session = self.logins.fetch_add(1, Ordering::SeqCst) + 1;
+                let to = if self.refuses { "/user/login?error=true" } else { "/applications" };
+                return format!(
+                    "HTTP/1.1 302 Found\nlocation: {to}\nset-cookie: SESSION=s{session}; Path=/\n\
+                     content-length: 0\nconnection: close\n\n"
+                );
+            }
+            let session =
+                head.lines().find_map(|line| line.to_lowercase().strip_prefix("cookie: session=s")?.parse().ok());
+            let valid_from = if head.contains("/users/me") { 0 } else { self.valid_from.load(Ordering::SeqCst) };
+            if session.is_some_and(|session: usize| session >= valid_from) {
+                let length = OK.len();
+                let kind = "content-type: application/json";
+                return format!("HTTP/1.1 200 OK\n{kind}\ncontent-length: {length}\nconnection: close\n\n{OK}");
+            }
+            "HTTP/1.1 401 Unauthorized\ncontent-length: 0\nconnection: close\n\n".into()
+        }
+
+        fn logins(&self) -> usize {
+            self.logins.load(Ordering::SeqCst)
+        }
+    }
+
+    /// A session whose password file lives as long as the test.
+    fn session() -> (tempfile::NamedTempFile, Session) {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        write!(file, "hunter2\r\n").unwrap();
+        let login = Login { user: "a@b.test".into(), password_file: file.path().to_owned() };
+        (file, Session { young: Duration::ZERO, ..Session::new(login) })
+    }
+
+    #[tokio::test]
+    async fn callers_in_parallel_log_in_once() {
+        let (server, client) = Server::default().start().await;
+        let (_file, session) = session();
+        let calls = (0..6).map(|_| session.get(&client, "api/v1/x", &[]));
+        for answer in futures::future::join_all(calls).await {
+            answer.unwrap();
+        }
+        assert_eq!(server.logins(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_session_that_is_not_taken_any_more_is_replaced_once() {
+        let (server, client) = Server::default().start().await;
+        let (_file, session) = session();
+        session.get(&client, "api/v1/x", &[]).await.unwrap();
+        server.valid_from.store(2, Ordering::SeqCst);
+        session.get(&client, "api/v1/x", &[]).await.unwrap();
+        assert_eq!(server.logins(), 2);
+        server.valid_from.store(usize::MAX, Ordering::SeqCst);
+        let error = session.get(&client, "api/v1/x", &[]).await.unwrap_err();
+        assert!(matches!(error, ApiError::Unauthorized), "{error}");
+        assert_eq!(server.logins(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_young_session_is_not_the_reason_for_a_refusal() {
+        let (server, client) = Server { valid_from: usize::MAX.into(), ..Server::default() }.start().await;
+        let (_file, session) = session();
+        let session = Session { young: YOUNG, ..session };
+        for _ in 0..3 {
+            assert!(session.get(&client, "api/v1/x", &[]).await.is_err());
+        }
+        assert_eq!(server.logins(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_refused_password_is_sent_once_to_each_container_and_a_new_one_once_more() {
+        let (server, client) = Server { refuses: true, ..Server::default() }.start().await;
+        let (file, session) = session();
+        let refused = async || {
+            for _ in 0..3 {
+                let error = session.get(&client, "api/v1/x", &[]).await.unwrap_err();
+                assert!(
+                    matches!(error, ApiError::LoginRefused { .. }) && !error.to_string().contains("hunter2"),
+                    "{error}"
+                );
+                assert!(session.log_in(&client).await.is_err());
+            }
+            server.logins()
+        };
+        session.meets("c1");
+        assert_eq!(refused().await, 1);
+        session.meets("c1");
+        assert_eq!(refused().await, 1);
+        session.meets("c2");
+        assert_eq!(refused().await, 2);
+        std::fs::write(file.path(), "other").unwrap();
+        assert_eq!(refused().await, 3);
+        assert!(!format!("{session:?}").contains("other"));
+    }
+
+    #[tokio::test]
+    async fn too_many_requests_are_made_again_after_a_pause() {
+        let (server, client) = Server { busy: 2.into(), ..Server::default() }.start().await;
+        let (_file, session) = session();
+        session.get(&client, "api/v1/x", &[]).await.unwrap();
+        server.busy.store(1000, Ordering::SeqCst);
+        let error = session.get(&client, "api/v1/x", &[]).await.unwrap_err();
+        assert!(matches!(error, ApiError::Throttled), "{error}");
+        assert!(server.busy.load(Ordering::SeqCst) > 990, "it gives up after a few");
+    }
+
+    #[tokio::test]
+    async fn a_password_that_cannot_be_read_is_named_and_nothing_is_sent() {
+        let (server, client) = Server::default().start().await;
+        let (file, session) = session();
+        std::fs::write(file.path(), "\n").unwrap();
+        let error = session.log_in(&client).await.unwrap_err();
+        assert!(matches!(error, ApiError::NoPassword { .. }), "{error}");
+        assert_eq!(server.logins(), 0);
     }
 }

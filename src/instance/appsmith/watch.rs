@@ -12,7 +12,7 @@ use crate::instance::{InstanceAdapter, InstanceError};
 use crate::model::version::Version;
 
 /// How many lines of the log are enough to see that it moves, and to show what went wrong.
-const LOG_LINES: u32 = 40;
+const LOG_LINES: u32 = 100;
 /// An engine that fails so often in a row is not coming back soon.
 const ENGINE_FAILURES: u32 = 5;
 
@@ -61,11 +61,13 @@ pub async fn until_ready(
                     gate.logged_in();
                     continue;
                 }
-                Err(ApiError::NotUp { why }) => {
-                    tracing::debug!(container = app.container(), why, "stopped to answer at the login");
-                    gate.lost();
-                }
-                Err(error) => return Err(app.failed("log in", error)),
+                Err(error) => match error.as_silence() {
+                    Some(why) => {
+                        tracing::debug!(container = app.container(), why, "stopped to answer at the login");
+                        gate.lost();
+                    }
+                    None => return Err(app.failed("log in", error)),
+                },
             },
         }
         sleep(options.poll).await;
@@ -77,7 +79,7 @@ async fn look(app: &Appsmith, engine: &dyn ContainerEngine) -> Result<Look, Engi
     let container = app.container();
     let view = engine.find(container).await?;
     let log = match &view {
-        Some(_) => engine.logs(container, LOG_LINES).await?,
+        Some(_) => without_requests(&engine.logs(container, LOG_LINES).await?),
         None => String::new(),
     };
     if view.as_ref().is_none_or(|view| view.state != ContainerState::Running) {
@@ -85,10 +87,7 @@ async fn look(app: &Appsmith, engine: &dyn ContainerEngine) -> Result<Look, Engi
         let (programs, info) = (Err(nothing()), Err(nothing()));
         return Ok(Look { view, programs, info, health: Err(nothing()), migrating: Err(nothing()), log });
     }
-    let words = |error: ApiError| match error {
-        ApiError::NotUp { why } => why,
-        error => error.to_string(),
-    };
+    let words = |error: ApiError| error.as_silence().unwrap_or_else(|| error.to_string());
     let api = &app.api;
     let (programs, info, health, tenant) =
         tokio::join!(supervisor::status(engine, container), api.info(), api.health(), api.tenant());
@@ -101,6 +100,11 @@ async fn look(app: &Appsmith, engine: &dyn ContainerEngine) -> Result<Look, Engi
         migrating: tenant.map(|tenant| tenant.migrating).map_err(words),
         log,
     })
+}
+
+/// The log without what the web server writes of each request: our own must not look like movement.
+fn without_requests(log: &str) -> String {
+    log.lines().filter(|line| !line.starts_with("editor ")).fold(String::new(), |kept, line| kept + line + "\n")
 }
 
 /// One look, for checks that do not wait: what is wrong, if anything.
@@ -139,5 +143,18 @@ fn explained(reason: String, log: &str) -> String {
     match MEANINGS.iter().find(|(line, _)| log.contains(line)) {
         Some((_, meaning)) => format!("{reason}; by its log, {meaning}"),
         None => reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_no_movement_and_a_telling_line_is_explained() {
+        let log = "editor stdout | GET /api/v1/health 502\nbackend stdout | ABORTED MIGRATION of 079\n";
+        assert_eq!(without_requests(log), "backend stdout | ABORTED MIGRATION of 079\n");
+        assert_eq!(explained("its program".into(), log), "its program; by its log, a migration failed");
+        assert_eq!(explained("its program".into(), "quiet"), "its program");
     }
 }

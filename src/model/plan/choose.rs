@@ -114,7 +114,11 @@ pub fn choose(
     }
 }
 
-fn auto(newest_first: &[&Manifest], upgrade: &dyn Fn(&Manifest) -> UpgradeState, now: Timestamp) -> Result<Choice, NoChoice> {
+fn auto(
+    newest_first: &[&Manifest],
+    upgrade: &dyn Fn(&Manifest) -> UpgradeState,
+    now: Timestamp,
+) -> Result<Choice, NoChoice> {
     let base = newest_first.iter().find(|manifest| is_before_upgrade(manifest));
     let reason = base.and_then(|base| {
         let to = upgraded_to(base);
@@ -134,7 +138,8 @@ fn auto(newest_first: &[&Manifest], upgrade: &dyn Fn(&Manifest) -> UpgradeState,
         }
         (Some(base), Some(reason)) => {
             let older: Vec<&Manifest> = newest_first.iter().copied().filter(|m| m.sequence < base.sequence).collect();
-            let mut choice = latest(&older, now, &format!("{reason}; this is the newest healthy one from before that"))?;
+            let mut choice =
+                latest(&older, now, &format!("{reason}; this is the newest healthy one from before that"))?;
             choice.warnings.push(format!("{} was taken right before the upgrade, but {}", base.id, unfit(base)));
             Ok(choice)
         }
@@ -143,7 +148,8 @@ fn auto(newest_first: &[&Manifest], upgrade: &dyn Fn(&Manifest) -> UpgradeState,
 }
 
 fn by_id(text: &str, newest_first: &[&Manifest], now: Timestamp) -> Result<Choice, NoChoice> {
-    let found: Vec<&&Manifest> = newest_first.iter().filter(|m| !text.is_empty() && m.id.as_str().starts_with(text)).collect();
+    let found: Vec<&&Manifest> =
+        newest_first.iter().filter(|m| !text.is_empty() && m.id.as_str().starts_with(text)).collect();
     match found.as_slice() {
         [] => Err(NoChoice::NoSuchId(text.to_owned())),
         [one] => Ok(made(one, "asked for", now)),
@@ -153,7 +159,9 @@ fn by_id(text: &str, newest_first: &[&Manifest], now: Timestamp) -> Result<Choic
 
 fn latest(newest_first: &[&Manifest], now: Timestamp, why: &str) -> Result<Choice, NoChoice> {
     let fits = |manifest: &&&Manifest| manifest.healthy && manifest.verified_at.is_some();
-    let none = || NoChoice::NoneFits("no verified snapshot of it was taken while its checks passed; name one by its id".into());
+    let none = || {
+        NoChoice::NoneFits("no verified snapshot of it was taken while its checks passed; name one by its id".into())
+    };
     let found = newest_first.iter().find(fits).ok_or_else(none)?;
     let mut choice = made(found, why, now);
     for passed_over in newest_first.iter().take_while(|manifest| manifest.sequence > found.sequence) {

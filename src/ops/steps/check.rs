@@ -9,6 +9,7 @@ use crate::model::manifest::Manifest;
 use crate::model::observation::Observation;
 use crate::model::verdict::{self, compare};
 use crate::ops::notes::{Notes, VerdictNotes};
+use crate::stream::StreamError;
 use crate::workflow::{RunCx, Step, StepError, chain};
 
 /// Waits until the app is ready and has stayed so.
@@ -53,9 +54,18 @@ impl Step<Notes> for Await {
                 before.version
             }
         };
-        let ready = adapter.ready(at.engine(), version.as_ref(), &|text| cx.note(text)).await;
+        let tell = |text| cx.note(text);
+        // Nothing is left half done by a wait that is given up.
+        let ready = tokio::select! {
+            ready = adapter.ready(at.engine(), version.as_ref(), &tell) => ready,
+            () = cx.cancel.cancelled() => return Err(Box::new(StreamError::Cancelled)),
+        };
         match (ready, self.expects) {
-            (Ok(()), _) => notes.of_mut(&at.instance).up_at = Some(cx.now()),
+            (Ok(()), _) => {
+                // It has answered all through the time that it was watched.
+                let up_at = (at.tools.now)().checked_sub(at.tools.settings.stable_for);
+                notes.of_mut(&at.instance).up_at = Some(up_at.map_or_else(|_| cx.now(), |at| at.to_string()));
+            }
             (Err(error), Expects::AsBefore) => {
                 cx.warn(format!("the snapshot is taken, but `{}` has not come back: {}", at.instance, chain(&error)));
             }
@@ -85,7 +95,7 @@ pub enum Baseline {
 
 /// What passed before does not pass now.
 #[derive(Debug, thiserror::Error)]
-#[error("{} of the checks on `{instance}` failed: {}", lines.len(), lines.join("; "))]
+#[error("{} of the checks on `{instance}` failed:\n  {}", lines.len(), lines.join("\n  "))]
 pub struct ChecksFailed {
     /// Where.
     pub instance: InstanceName,
@@ -108,7 +118,10 @@ impl Step<Notes> for Check {
         let baseline = self.observation(cx, notes)?;
         let now = adapter.observe(at.engine()).await?;
         let Some(baseline) = baseline else {
-            cx.warn(format!("nothing is known of how `{}` was when it was well; only its readiness was checked", at.instance));
+            cx.warn(format!(
+                "nothing is known of how `{}` was when it was well; only its readiness was checked",
+                at.instance
+            ));
             let verdict = VerdictNotes { pass: true, passed_count: now.passed_count(), lines: Vec::new() };
             notes.of_mut(&at.instance).verdict = Some(verdict);
             return Ok(());
@@ -181,9 +194,8 @@ impl Step<Notes> for Gate {
             now: (at.tools.now)(),
         };
         let conditions = weigh(&facts);
-        for condition in &conditions {
-            let sign = if condition.holds { "holds" } else { "does not hold" };
-            cx.note(format!("gate before `{}`: {} ({sign})", at.instance, condition.text));
+        for condition in conditions.iter().filter(|condition| condition.holds) {
+            cx.note(format!("holds: {}", condition.text));
         }
         let shut: Vec<Condition> = conditions.into_iter().filter(|condition| !condition.holds).collect();
         if shut.is_empty() { Ok(()) } else { Err(Box::new(GateShut { instance: at.instance.clone(), shut })) }

@@ -69,9 +69,13 @@ impl Step<Notes> for VerifySnapshot {
         // Room for both, before anything is stopped. What is not there yet has all the room of its file system.
         for destination in mounts_of(&plans(&manifest)) {
             let Some(mount) = definition.mounts.iter().find(|mount| mount.destination == destination) else {
-                return Err(format!("the snapshot has data for {destination}, where its own definition mounts nothing").into());
+                return Err(format!(
+                    "the snapshot has data for {destination}, where its own definition mounts nothing"
+                )
+                .into());
             };
-            let listing = self.at.list(cx, &mount.source, super::look::list_request(Default::default(), Vec::new())).await?;
+            let listing =
+                self.at.list(cx, &mount.source, super::look::list_request(Default::default(), Vec::new())).await?;
             let records = manifest.parts.iter().filter(|part| part.plan.mount == destination);
             let (bytes, entries) = records.fold((0, 0), |sum, part| (sum.0 + part.plain_bytes, sum.1 + part.entries));
             let short = listing.free_bytes < bytes + bytes / 20 || listing.free_inodes < entries;
@@ -111,7 +115,10 @@ impl Step<Notes> for Aside {
 
     async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
         let (manifest, definition) = fetched(&self.at, cx, notes)?;
-        set_aside(&self.at, cx, &definition.mounts, &manifest, cx.run.as_str()).await
+        let before = self.at.before(cx, &notes.of(&self.at.instance))?;
+        let since = before.map(|before| before.parts).unwrap_or_default();
+        end_lost_runs(&self.at, cx, &data_mounts(&definition.mounts, &manifest)?).await?;
+        set_aside(&self.at, cx, &definition.mounts, &manifest, &since, cx.run.as_str()).await
     }
 
     async fn undo(&self, cx: &RunCx, notes: &Notes) -> Result<(), StepError> {
@@ -148,6 +155,10 @@ impl Step<Notes> for Fill {
         fill(&self.at, cx, &definition.mounts, &manifest).await
     }
 
+    fn undo_kind(&self) -> UndoKind {
+        UndoKind::CleanUp
+    }
+
     async fn undo(&self, cx: &RunCx, _notes: &Notes) -> Result<(), StepError> {
         Ok(self.at.engine().remove(&layout::helper_container(&cx.run, &self.at.instance)).await?)
     }
@@ -179,7 +190,8 @@ impl Step<Notes> for Settle {
 /// All of it at once, for a roll back. A try that was cut off is taken up where it was.
 pub(super) async fn put_back(at: &At, cx: &RunCx, mounts: &[Mount], manifest: &Manifest) -> Result<(), StepError> {
     let generation = generation(at, cx, &data_mounts(mounts, manifest)?).await?;
-    set_aside(at, cx, mounts, manifest, &generation).await?;
+    let since = parts_now(at, cx).await?;
+    set_aside(at, cx, mounts, manifest, &since, &generation).await?;
     fill(at, cx, mounts, manifest).await?;
     settle(at, cx, mounts, manifest, &generation).await
 }
@@ -210,8 +222,40 @@ async fn generation(at: &At, cx: &RunCx, mounts: &[(String, MountSource)]) -> Re
     Ok(free.ok_or("a thousand roll backs of one run")?)
 }
 
-async fn set_aside(at: &At, cx: &RunCx, mounts: &[Mount], manifest: &Manifest, run: &str) -> Result<(), StepError> {
-    let plans = plans(manifest);
+/// What a snapshot of the instance would hold now: a newer version may have begun to keep things that the snapshot
+/// knows nothing of, and the old one must not find them.
+async fn parts_now(at: &At, cx: &RunCx) -> Result<Vec<PartPlan>, StepError> {
+    let Some(view) = at.engine().find(at.container()).await? else { return Ok(Vec::new()) };
+    let listings = super::look::survey(at, cx, &view, false).await?;
+    Ok(at.adapter()?.parts(&view, &listings).unwrap_or_default())
+}
+
+/// A run that nobody knows any more (its state directory is lost) has left files set aside and others half filled:
+/// what it had set aside is put back first, so that this run can set it aside itself. Nothing runs on it now, and
+/// the lock says that nobody else is at it.
+async fn end_lost_runs(at: &At, cx: &RunCx, mounts: &[(String, MountSource)]) -> Result<(), StepError> {
+    for (_, source) in mounts {
+        let listing = at.list(cx, source, super::look::list_request(Default::default(), Vec::new())).await?;
+        if let Some(run) = listing.filling.filter(|run| !run.starts_with(cx.run.as_str())) {
+            cx.warn(format!(
+                "{source} was half filled by {run}, which is lost; what it had set aside is put back first"
+            ));
+            at.porter(cx, source, &PorterRequest::Back { root: helper_target(0), run }).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Moves aside what the snapshot covers, and what `since` covers besides.
+async fn set_aside(
+    at: &At,
+    cx: &RunCx,
+    mounts: &[Mount],
+    manifest: &Manifest,
+    since: &[PartPlan],
+    run: &str,
+) -> Result<(), StepError> {
+    let plans = [plans(manifest), since.to_vec()].concat();
     for (destination, source) in data_mounts(mounts, manifest)? {
         let cover = cover_of(&plans, &destination);
         let request = PorterRequest::Aside { root: helper_target(0), run: run.to_owned(), cover };
@@ -280,6 +324,7 @@ fn data_mounts(mounts: &[Mount], manifest: &Manifest) -> Result<Vec<(String, Mou
 
 fn fetched(at: &At, cx: &RunCx, notes: &Notes) -> Result<(Manifest, Definition), StepError> {
     let known = notes.of(&at.instance);
-    let (manifest, definition) = known.manifest.zip(known.definition).ok_or("the snapshot was not fetched before this step")?;
+    let (manifest, definition) =
+        known.manifest.zip(known.definition).ok_or("the snapshot was not fetched before this step")?;
     Ok((at.tools.state.attached(&cx.run, &manifest)?, at.tools.state.attached(&cx.run, &definition)?))
 }

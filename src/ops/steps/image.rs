@@ -12,7 +12,7 @@ use crate::model::manifest::Manifest;
 use crate::model::version::Version;
 use crate::ops::Tools;
 use crate::ops::notes::{Notes, Target};
-use crate::workflow::{RunCx, Step, StepError};
+use crate::workflow::{RunCx, Step, StepError, UndoKind, chain};
 
 /// Pulls the target once for all stages and pins what came: everything after this goes by the engine's id of it, so
 /// a tag that moves changes nothing.
@@ -41,6 +41,20 @@ impl Step<Notes> for Pull {
         }
         let version = target.version.map_or_else(|| "of unknown version".to_owned(), |version| version.to_string());
         cx.note(format!("{} is {version}, image {}", self.reference, image.id.short()));
+        Ok(())
+    }
+
+    fn undo_kind(&self) -> UndoKind {
+        UndoKind::CleanUp
+    }
+
+    /// What runs on the image holds it by itself.
+    async fn undo(&self, _cx: &RunCx, notes: &Notes) -> Result<(), StepError> {
+        for instance in &self.instances {
+            if let Some(target) = notes.of(instance).target {
+                self.tools.engine.untag(&layout::pin_tag(instance, &target.id)).await?;
+            }
+        }
         Ok(())
     }
 }
@@ -128,7 +142,17 @@ impl Step<Notes> for Finish {
         "finish".into()
     }
 
+    /// Everything is done by now: what cannot be tidied is left for the next upgrade, with a warning.
     async fn run(&self, cx: &RunCx, _notes: &mut Notes) -> Result<(), StepError> {
+        if let Err(error) = self.tidy(cx).await {
+            cx.warn(format!("pins of earlier upgrades stay: {}", chain(&error)));
+        }
+        Ok(())
+    }
+}
+
+impl Finish {
+    async fn tidy(&self, cx: &RunCx) -> Result<(), EngineError> {
         for instance in &self.instances {
             let labels = [(LABEL_ROLE, "holder"), (LABEL_INSTANCE, instance.as_str())];
             let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into();

@@ -62,7 +62,9 @@ pub enum NotFit {
         container: String,
     },
     /// Data cannot be set aside beside its replacement.
-    #[error("{source_text} of `{instance}` has {free_bytes} bytes free, and putting its data back needs {needed_bytes}")]
+    #[error(
+        "{source_text} of `{instance}` has {free_bytes} bytes free, and putting its data back needs {needed_bytes}"
+    )]
     NoRoom {
         /// Which.
         instance: InstanceName,
@@ -105,9 +107,14 @@ impl Step<Notes> for Look {
                 return Err(Box::new(NotFit::Unhealthy { instance: at.instance.clone(), reason: reason.clone() }));
             }
             self.has_room(&before)?;
-            let changes = at.engine().layer_changes(&container).await?;
+            let mut changes = at.engine().layer_changes(&container).await?;
+            changes.retain(|path| !is_fleeting(path));
             if !changes.is_empty() {
-                cx.warn(format!("{} files outside its volumes are lost when `{container}` is created anew, such as {}", changes.len(), changes[0]));
+                cx.warn(format!(
+                    "{} files outside its volumes are lost when `{container}` is created anew, such as {}",
+                    changes.len(),
+                    changes[0]
+                ));
             }
         }
         if let Some(reason) = &before.unhealthy_because {
@@ -149,7 +156,7 @@ impl Look {
         let adapter = at.adapter()?;
         let definition = at.engine().definition(at.container()).await?;
         let image = at.engine().image(view.image_id.as_str()).await?;
-        let listings = survey(at, cx, view).await?;
+        let listings = survey(at, cx, view, self.purpose == Purpose::Restore).await?;
         let parts = match adapter.parts(view, &listings) {
             Ok(parts) => parts,
             // A restore must work on data that is torn or foreign; its parts come from the snapshot.
@@ -207,7 +214,8 @@ impl Look {
 
     fn has_room(&self, before: &Before) -> Result<(), NotFit> {
         for (mount, listing) in &before.listings {
-            let cover_bytes: u64 = listing.entries.iter().filter(|entry| !entry.path.contains('/')).map(|entry| entry.bytes).sum();
+            let cover_bytes: u64 =
+                listing.entries.iter().filter(|entry| !entry.path.contains('/')).map(|entry| entry.bytes).sum();
             let needed_bytes = cover_bytes + cover_bytes / 10;
             if listing.free_bytes < needed_bytes {
                 return Err(NotFit::NoRoom {
@@ -222,8 +230,20 @@ impl Look {
     }
 }
 
-/// What lies at the mounts that the adapter asks about. Refuses mounts that are half filled by another run.
-pub(super) async fn survey(at: &At, cx: &RunCx, view: &ContainerView) -> Result<Vec<(String, Listing)>, StepError> {
+/// Places that every program takes for gone after a start.
+fn is_fleeting(path: &str) -> bool {
+    let below = |root: &str| path == root || path.strip_prefix(root).is_some_and(|rest| rest.starts_with('/'));
+    ["/tmp", "/run", "/var/run", "/var/tmp", "/dev/shm"].into_iter().any(below) || path == "/var"
+}
+
+/// What lies at the mounts that the adapter asks about. Refuses mounts that are half filled by another run, unless
+/// that does not matter.
+pub(super) async fn survey(
+    at: &At,
+    cx: &RunCx,
+    view: &ContainerView,
+    half_filled_is_fine: bool,
+) -> Result<Vec<(String, Listing)>, StepError> {
     let mut listings = Vec::new();
     for wanted in at.adapter()?.survey(view) {
         let Some(mount) = view.mounts.iter().find(|mount| mount.destination == wanted.mount) else { continue };
@@ -231,7 +251,9 @@ pub(super) async fn survey(at: &At, cx: &RunCx, view: &ContainerView) -> Result<
             continue;
         }
         let listing = at.list(cx, &mount.source, list_request(wanted.cover, wanted.stat)).await?;
-        if let Some(run) = listing.filling.clone().filter(|run| !run.starts_with(cx.run.as_str())) {
+        if let Some(run) =
+            listing.filling.clone().filter(|run| !half_filled_is_fine && !run.starts_with(cx.run.as_str()))
+        {
             return Err(Box::new(super::HalfFilled {
                 instance: at.instance.clone(),
                 source_text: mount.source.to_string(),

@@ -1,8 +1,8 @@
 //! Tells how far a transfer is, a few times a second.
 
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::repository::Progress;

@@ -10,7 +10,7 @@ mod rest;
 mod swap;
 
 pub use check::{Await, Baseline, Check, ChecksFailed, Expects, Gate, GateShut};
-pub use data::{Aside, Fill, FetchSnapshot, Settle, VerifySnapshot};
+pub use data::{Aside, FetchSnapshot, Fill, Settle, VerifySnapshot};
 pub use image::{Finish, ImageGone, Pull, RestoreImage};
 pub use look::{Look, NotFit, Purpose};
 pub use read::{Publish, Read, Tidy, Verify};
@@ -81,7 +81,9 @@ impl At {
         let mounts = [HelperMount { source: source.clone(), writable }];
         let labels = self.labels(&cx.run, "porter");
         match self.engine().porter(&name, &mounts, &labels, request).await? {
-            Answer::Failed { error, disk_full } => Err(Box::new(PorterFailed { source_text: source.to_string(), error, disk_full })),
+            Answer::Failed { error, disk_full } => {
+                Err(Box::new(PorterFailed { source_text: source.to_string(), error, disk_full }))
+            }
             answer => Ok(answer),
         }
     }
@@ -96,13 +98,14 @@ impl At {
     /// Fails while a marker says that files of this instance are set aside or half filled. Looked at before each start.
     async fn nothing_is_half_filled(&self, cx: &RunCx, sources: &[MountSource]) -> Result<(), StepError> {
         for source in sources {
-            let request = PorterRequest::List {
-                root: layout::helper_target(0),
-                cover: Default::default(),
-                stat: Vec::new(),
-            };
+            let request =
+                PorterRequest::List { root: layout::helper_target(0), cover: Default::default(), stat: Vec::new() };
             if let Some(run) = self.list(cx, source, request).await?.filling {
-                return Err(Box::new(HalfFilled { instance: self.instance.clone(), source_text: source.to_string(), run }));
+                return Err(Box::new(HalfFilled {
+                    instance: self.instance.clone(),
+                    source_text: source.to_string(),
+                    run,
+                }));
             }
         }
         Ok(())

@@ -13,7 +13,7 @@ use crate::model::manifest::{FORMAT, Manifest, Reason};
 use crate::model::part::{PartPlan, mounts_of};
 use crate::ops::notes::{Before, Notes, SnapshotNotes};
 use crate::stream::{self, StreamError};
-use crate::workflow::{RunCx, Step, StepError};
+use crate::workflow::{RunCx, Step, StepError, UndoKind};
 
 /// Streams every part from a never-started helper container to the store, in one pass, without a temporary file.
 #[derive(Debug)]
@@ -56,13 +56,19 @@ impl Step<Notes> for Read {
             let archives = self.archives(cx, &helper, &helper_target(index), plan);
             let (tar, _) = stream::tar::join(archives, &plan.cover.exclude);
             let level = at.tools.settings.compression_level;
-            parts.push(at.tools.repository.write_part(&id, plan, tar, level, cx.cancel.clone(), meter.progress()).await?);
+            parts.push(
+                at.tools.repository.write_part(&id, plan, tar, level, cx.cancel.clone(), meter.progress()).await?,
+            );
         }
         let definition = at.tools.repository.write_definition(&id, &before.definition).await?;
         at.engine().remove(&helper).await?;
         let snapshot = SnapshotNotes { id, taken_at, parts, definition, data_format, verified_at: None };
         notes.of_mut(&at.instance).snapshot = Some(snapshot);
         Ok(())
+    }
+
+    fn undo_kind(&self) -> UndoKind {
+        UndoKind::CleanUp
     }
 
     /// Nothing is deleted in the store: without a manifest what was written does not count.
@@ -72,13 +78,7 @@ impl Step<Notes> for Read {
 }
 
 impl Read {
-    fn archives(
-        &self,
-        cx: &RunCx,
-        helper: &str,
-        target: &str,
-        plan: &PartPlan,
-    ) -> Vec<stream::tar::Source> {
+    fn archives(&self, cx: &RunCx, helper: &str, target: &str, plan: &PartPlan) -> Vec<stream::tar::Source> {
         let mut archives = Vec::new();
         for include in &plan.cover.include {
             let path = if include.is_empty() { target.to_owned() } else { format!("{target}/{include}") };
@@ -155,7 +155,8 @@ impl Step<Notes> for Publish {
         let listed = at.tools.repository.manifests(&at.instance).await?;
         // A first try may have written it before its answer was lost.
         let id = notes.of(&at.instance).snapshot.map(|snapshot| snapshot.id);
-        let known = listed.iter().filter_map(|entry| entry.manifest()).find(|manifest| Some(&manifest.id) == id.as_ref());
+        let known =
+            listed.iter().filter_map(|entry| entry.manifest()).find(|manifest| Some(&manifest.id) == id.as_ref());
         let manifest = match known {
             Some(manifest) => manifest.clone(),
             None => {
@@ -196,7 +197,8 @@ impl Step<Notes> for Tidy {
         let before = at.before_or_fail(cx, notes)?;
         for (destination, listing) in &before.listings {
             let Some(source) = before.source_of(destination) else { continue };
-            for run in listing.asides.iter().filter(|run| expired(run, (at.tools.now)(), at.tools.settings.keep_aside)) {
+            for run in listing.asides.iter().filter(|run| expired(run, (at.tools.now)(), at.tools.settings.keep_aside))
+            {
                 let request = PorterRequest::Drop { root: helper_target(0), run: run.clone() };
                 match at.porter(cx, source, &request).await {
                     Ok(_) => cx.note(format!("what {run} had set aside is deleted; a later verified snapshot exists")),
@@ -255,7 +257,13 @@ fn manifest(
 
 fn covered_bytes(before: &Before) -> u64 {
     let top = |path: &str| !path.contains('/');
-    before.listings.iter().flat_map(|(_, listing)| &listing.entries).filter(|entry| top(&entry.path)).map(|entry| entry.bytes).sum()
+    before
+        .listings
+        .iter()
+        .flat_map(|(_, listing)| &listing.entries)
+        .filter(|entry| top(&entry.path))
+        .map(|entry| entry.bytes)
+        .sum()
 }
 
 fn new_id() -> Result<SnapshotId, StepError> {

@@ -52,7 +52,10 @@ impl Step<Notes> for Rest {
         notes.of_mut(&at.instance).down_at = Some(cx.now());
         let mut clean = self.stop(cx).await?;
         if let (Cleanliness::Unclean { reason }, Manner::Snapshot | Manner::Upgrade) = (&clean, self.manner) {
-            cx.warn(format!("`{}` did not shut down cleanly ({reason}); it is started and stopped once more", at.instance));
+            cx.warn(format!(
+                "`{}` did not shut down cleanly ({reason}); it is started and stopped once more",
+                at.instance
+            ));
             at.engine().start(at.container()).await?;
             at.adapter()?.ready(at.engine(), None, &|text| cx.note(text)).await?;
             clean = self.stop(cx).await?;
@@ -92,7 +95,7 @@ impl Rest {
         if self.manner == Manner::Restore {
             return Ok(Cleanliness::Clean);
         }
-        let listings = survey(at, cx, &view).await?;
+        let listings = survey(at, cx, &view, false).await?;
         Ok(adapter.is_clean(&view, &listings))
     }
 }
@@ -103,11 +106,12 @@ async fn wake(at: &At, cx: &RunCx, notes: &Notes, wait_until_ready: bool) -> Res
     let Some(before) = at.before(cx, &known)? else { return Ok(()) };
     if known.was_up {
         at.nothing_is_half_filled(cx, &sources(&before, &mounts_of(&before.parts))).await?;
-        at.engine().start(at.container()).await?;
         let adapter = at.adapter()?;
-        if let Err(error) = adapter.wake(at.engine()).await {
-            cx.warn(chain(&error));
+        // A container that starts wakes all of its programs; one that still runs was left half way to rest.
+        if at.engine().find(at.container()).await?.is_some_and(|view| view.is_up()) {
+            adapter.wake(at.engine()).await?;
         }
+        at.engine().start(at.container()).await?;
         at.engine().set_restart_policy(at.container(), &before.definition.restart).await?;
         if wait_until_ready && before.answers() {
             let ready = adapter.ready(at.engine(), before.version.as_ref(), &|text| cx.note(text)).await;

@@ -10,7 +10,7 @@ use crate::model::layout;
 use crate::model::manifest::Manifest;
 use crate::model::part::mounts_of;
 use crate::ops::notes::Notes;
-use crate::workflow::{RunCx, Step, StepError, UndoKind};
+use crate::workflow::{RunCx, Step, StepError, UndoKind, chain};
 
 /// Removes the container (never with its volumes) and holds its image. Its undo creates it again as it was.
 ///
@@ -84,7 +84,10 @@ impl Create {
                 self.at.tools.state.attached(&cx.run, file)?
             }
         };
-        Ok(Definition { container: self.at.container().to_owned(), ..definition.on_image(&target.reference, &target.id) })
+        Ok(Definition {
+            container: self.at.container().to_owned(),
+            ..definition.on_image(&target.reference, &target.id)
+        })
     }
 }
 
@@ -227,7 +230,13 @@ impl Step<Notes> for Open {
             (None, Some(policy)) => policy.clone(),
             (None, None) => return Err("nothing is known of its restart policy".into()),
         };
-        at.engine().set_restart_policy(at.container(), &policy).await?;
+        // Users are in: this is not undone any more, and left out it would be missed only at the next reboot.
+        let mut pauses = cx.retry.pauses.iter();
+        while let Err(error) = at.engine().set_restart_policy(at.container(), &policy).await {
+            let Some(pause) = pauses.next() else { return Err(error.into()) };
+            tracing::info!(error = %chain(&error), "restart policy not put back yet");
+            tokio::time::sleep(*pause).await;
+        }
         if let (true, Some(target), Some(verdict)) = (self.counts, known.target, known.verdict) {
             at.tools.state.keep_evidence(&Evidence {
                 instance: at.instance.clone(),

@@ -10,7 +10,9 @@ use std::time::Duration;
 use tidegate::engine::{ContainerEngine, Listing};
 use tidegate::instance::appsmith::{Appsmith, AppsmithOptions};
 use tidegate::instance::gate::ReadyOptions;
+use tidegate::instance::generic::{Generic, GenericOptions, whole_mount};
 use tidegate::instance::{Cleanliness, InstanceAdapter, InstanceError};
+use tidegate::model::ids::{InstanceName, PartName};
 use tidegate::model::observation::SeenResult;
 use tidegate::model::verdict::{READY_CHECK, compare};
 use tidegate::model::version::Version;
@@ -33,6 +35,15 @@ async fn not_ready(app: &Appsmith, expected: &str) -> String {
     match ready(app, expected).await {
         Err(InstanceError::NotReady { reason, .. }) => reason,
         other => panic!("{other:?}"),
+    }
+}
+
+/// The only waiting of these tests: for a condition, with a deadline.
+async fn wait_for(what: &str, condition: impl AsyncFn() -> bool) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    while !condition().await {
+        assert!(tokio::time::Instant::now() < deadline, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
@@ -61,7 +72,8 @@ async fn a_backend_that_migrates_for_ever_never_opens_the_gate_though_docker_say
     let reason = not_ready(&app, "v1.99").await;
     assert!(reason.starts_with("it is not ready after 12 s: all programs run"), "{reason}");
     assert!(reason.contains("502 Bad Gateway") && reason.contains("its last lines:\n"), "{reason}");
-    assert_eq!(CliEngine.find(&world.name).await.unwrap().unwrap().health.as_deref(), Some("healthy"));
+    let healthy = async || CliEngine.find(&world.name).await.unwrap().unwrap().health.as_deref() == Some("healthy");
+    wait_for("Docker's health check to be content", healthy).await;
     let page = reqwest::get(&world.url).await.unwrap();
     assert_eq!(page.status(), 200, "the page that proves nothing");
     world.remove().await;
@@ -252,5 +264,55 @@ async fn settings_and_format_are_read_through_a_helper() {
     app.preflight(&CliEngine, &helper, &mounts).await.unwrap();
     assert_eq!(app.data_format(&CliEngine, &helper, &mounts).await.unwrap().as_deref(), Some("7"));
     assert_eq!(app.data_format(&CliEngine, &helper, &["/elsewhere".into()]).await.unwrap(), None);
+    world.remove().await;
+}
+
+fn generic(world: &World) -> GenericOptions {
+    let words = |command: &str| command.split(' ').map(str::to_owned).collect::<Vec<String>>();
+    GenericOptions {
+        name: InstanceName::new("wiki").unwrap(),
+        container: world.name.clone(),
+        url: Some(world.url.clone()),
+        stop_grace: Duration::from_secs(60),
+        parts: vec![whole_mount(PartName::new("data").unwrap(), "/appsmith-stacks")],
+        acknowledge_mounts: Vec::new(),
+        rest: vec![words("supervisorctl stop editor backend rts"), words("supervisorctl stop mongodb redis")],
+        wake: vec![words("supervisorctl start redis mongodb rts backend editor")],
+        command_limit: Duration::from_secs(60),
+        ready: patient(),
+        checks: vec![http_check("health", "/api/v1/health", Some("All systems are up"))],
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_app_is_ready_when_docker_and_its_checks_say_so() {
+    let world = World::start("generic", Make::default()).await;
+    let app = Generic::new(generic(&world)).unwrap();
+    let told = Mutex::new(Vec::new());
+    app.ready(&CliEngine, None, &|phase| told.lock().unwrap().push(phase)).await.unwrap();
+    assert!(told.into_inner().unwrap().iter().any(|phase| phase.contains("Docker's health check says `starting`")));
+    let baseline = app.observe(&CliEngine).await.unwrap();
+    app.rest(&CliEngine).await.unwrap();
+    assert_eq!(lock_bytes(&world).await, 0);
+    let at_rest = compare(&baseline, &app.observe(&CliEngine).await.unwrap());
+    assert!(!at_rest.is_pass() && at_rest.to_string().contains("fail: http check `health`: "), "{at_rest}");
+    app.wake(&CliEngine).await.unwrap();
+    app.ready(&CliEngine, None, &|_| {}).await.unwrap();
+    let view = CliEngine.find(&world.name).await.unwrap().unwrap();
+    assert_eq!(app.parts(&view, &[]).unwrap().len(), 1);
+    let nothing = Generic::new(GenericOptions { parts: Vec::new(), ..generic(&world) }).unwrap();
+    assert!(matches!(nothing.parts(&view, &[]), Err(InstanceError::UncoveredMount { .. })));
+    world.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_fails_keeps_any_app_from_resting() {
+    let world = World::start("generic-rest", Make::default()).await;
+    let rest = vec![vec!["supervisorctl".to_owned(), "stop".to_owned()]];
+    let app = Generic::new(GenericOptions { rest, ..generic(&world) }).unwrap();
+    app.ready(&CliEngine, None, &|_| {}).await.unwrap();
+    let error = app.rest(&CliEngine).await.unwrap_err();
+    assert!(matches!(error, InstanceError::CannotRest { .. }), "{error}");
+    assert!(error.to_string().contains("`supervisorctl` ended with 2: Error: stop requires a process name"), "{error}");
     world.remove().await;
 }

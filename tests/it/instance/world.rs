@@ -1,5 +1,6 @@
 //! One stand-in container with its volume, removed with all that belongs to it.
 
+use std::hash::{Hash, Hasher};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -173,18 +174,31 @@ async fn sweep(name: &str) {
 async fn image(version: &str) -> String {
     static ONCE: OnceLock<tokio::sync::Semaphore> = OnceLock::new();
     let _turn = ONCE.get_or_init(|| tokio::sync::Semaphore::new(1)).acquire().await;
-    let name = format!("{PREFIX}image:{version}");
+    // An image of an older stand-in must not be mistaken for one of this.
+    let mut hasher = std::hash::DefaultHasher::new();
+    std::fs::read(standin()).unwrap().hash(&mut hasher);
+    let name = format!("{PREFIX}image:{version}-{:016x}", hasher.finish());
     if !docker(&["image", "inspect", &name]).await.status.success() {
+        sweep_images(&name).await;
         import(&name, version).await;
     }
     name
+}
+
+/// Takes away images of other builds of the stand-in; one that is still in use stays.
+async fn sweep_images(keep: &str) {
+    let suffix = keep.rsplit('-').next().unwrap_or(keep);
+    let images = ["images", "--filter", &format!("label={LABEL}"), "--format", "{{.Repository}}:{{.Tag}}"];
+    for image in docker_ok(&images).await.lines().filter(|image| !image.ends_with(suffix)) {
+        let _ = docker(&["rmi", image]).await;
+    }
 }
 
 /// The stand-in writes the files and the configuration of its image itself.
 async fn import(name: &str, version: &str) {
     let run = async |verb: &str| {
         let mut command = tokio::process::Command::new(standin());
-        let output = command.args([verb, "--version", version]).output().await.unwrap();
+        let output = command.args([verb, "--version", version, "--scale", SCALE]).output().await.unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         output.stdout
     };
