@@ -24,8 +24,6 @@ async fn a_command_past_its_limit_is_gone_with_all_that_it_started() {
     assert!(matches!(error, EngineError::ExecTimedOut { seconds: 3, .. }), "{}", chain(&error));
     until("all of it is gone", || async { !docker(&["top", app]).contains("4711") }).await;
     assert_eq!(docker(&["top", app]).lines().count(), before.lines().count(), "nothing else was touched");
-    let left = docker(&["ps", "-aq", "--filter", "name=tidegate.killer"]);
-    assert_eq!(left, "");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,7 @@
 pub(crate) mod bench;
 mod contract;
 mod exec;
+mod faults;
 pub(crate) mod files;
 mod recreate;
 mod registry;
