@@ -21,6 +21,8 @@ use tokio::sync::OnceCell;
 pub(crate) struct Bench {
     pub(crate) engine: Arc<dyn ContainerEngine>,
     pub(crate) is_real: bool,
+    /// Removed after the containers.
+    pub(crate) anonymous: std::sync::Mutex<Anonymous>,
     prefix: String,
     _folder: Option<TempDir>,
 }
@@ -44,7 +46,13 @@ impl Bench {
                 }),
             );
         }
-        Self { engine: Arc::new(engine), is_real: false, prefix: "x".into(), _folder: Some(folder) }
+        Self {
+            engine: Arc::new(engine),
+            is_real: false,
+            anonymous: Default::default(),
+            prefix: "x".into(),
+            _folder: Some(folder),
+        }
     }
 
     /// The real engine. A test without one fails.
@@ -54,6 +62,7 @@ impl Bench {
         let bench = Self {
             engine: Arc::new(docker_engine()),
             is_real: true,
+            anonymous: Default::default(),
             prefix: format!("tg-engine-{}", test.replace('_', "-")),
             _folder: None,
         };
@@ -200,6 +209,26 @@ fn import_box(tag: &str) {
     let mut child = import.args(["-", tag]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), &tar).unwrap();
     assert!(child.wait().unwrap().success());
+}
+
+/// The anonymous volumes of a container, removed when dropped: also after a failed assertion. By name, and only those
+/// that this test's own container had; declared before the bench, so that the containers go first.
+#[derive(Default)]
+pub(crate) struct Anonymous(pub(crate) Vec<String>);
+
+impl Anonymous {
+    pub(crate) fn note(&mut self, container: &str) {
+        let names = docker(&["inspect", "--format", "{{range .Mounts}}{{println .Name}}{{end}}", container]);
+        self.0.extend(names.lines().filter(|name| name.len() == 64).map(str::to_owned));
+    }
+}
+
+impl Drop for Anonymous {
+    fn drop(&mut self) {
+        for volume in &self.0 {
+            run(Command::new("docker").args(["volume", "rm", "-f", volume]));
+        }
+    }
 }
 
 /// Waits until something is so; panics after a minute.

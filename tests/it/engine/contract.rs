@@ -136,6 +136,8 @@ async fn a_definition_carries_anonymous_volumes(bench: &Bench) {
     given.host_config["Binds"].as_array_mut().unwrap().pop();
     let app = given.container.as_str();
     engine.create(&given).await.unwrap();
+    let note = || bench.is_real.then(|| bench.anonymous.lock().unwrap().note(app));
+    note();
     let first = engine.definition(app).await.unwrap();
     assert_eq!((&first.config["Env"], &first.config["Labels"]), (&given.config["Env"], &given.config["Labels"]));
     let anonymous = first.mounts.iter().find(|mount| mount.destination == "/declared").unwrap();
@@ -147,13 +149,10 @@ async fn a_definition_carries_anonymous_volumes(bench: &Bench) {
     // The successor on another image has the same volume, and the definition is the same again.
     engine.remove(app).await.unwrap();
     engine.create(&first.on_image(BOXES[1], &bench.image(1).await)).await.unwrap();
+    note();
     let second = engine.definition(app).await.unwrap();
     assert_eq!(second.mounts, first.mounts);
     assert_eq!(second, first.on_image(BOXES[1], &bench.image(1).await));
-    if bench.is_real {
-        engine.remove(app).await.unwrap();
-        super::bench::docker(&["volume", "rm", name]);
-    }
 }
 
 async fn a_holder_never_runs(bench: &Bench) {

@@ -3,32 +3,11 @@
 use serde_json::Value;
 use tidegate::engine::EngineError;
 
-use super::bench::{BOXES, Bench, docker};
+use super::bench::{Anonymous, BOXES, Bench, docker};
 
 fn inspect(container: &str) -> Value {
     let text = docker(&["inspect", container]);
     serde_json::from_str::<Value>(&text).unwrap()[0].clone()
-}
-
-/// The anonymous volumes of a container, removed when dropped: also after a failed assertion. By name, and only those
-/// that this test's own container had; declared before the bench, so that the containers go first.
-#[derive(Default)]
-struct Anonymous(Vec<String>);
-
-impl Anonymous {
-    fn note(&mut self, container: &str) {
-        let seen = inspect(container);
-        let names = seen["Mounts"].as_array().unwrap().iter().filter_map(|mount| mount["Name"].as_str());
-        self.0.extend(names.filter(|name| name.len() == 64).map(str::to_owned));
-    }
-}
-
-impl Drop for Anonymous {
-    fn drop(&mut self) {
-        for volume in &self.0 {
-            super::bench::run(std::process::Command::new("docker").args(["volume", "rm", "-f", volume]));
-        }
-    }
 }
 
 /// What the engine itself says of the container, without what must differ: ids, times, and the anonymous volumes
