@@ -252,7 +252,7 @@ remove_pins() {
     local reference id
     docker image ls --no-trunc --format '{{.Repository}}:{{.Tag}} {{.ID}}' 'tidegate.local/*' |
         while read -r reference id; do
-            case $reference in tidegate.local/staging:* | tidegate.local/production:*)
+            case $reference in "tidegate.local/$PREFIX-"*)
                 if grep -q -s -x -F -- "$id" "$WORK/image-ids"; then forget_image "$reference"; fi ;;
             esac
         done
