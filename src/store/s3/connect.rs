@@ -26,7 +26,7 @@ use crate::store::StoreError;
 use crate::stream::BoxError;
 
 /// Tries of one request, by the SDK's standard rules.
-const ATTEMPTS: u32 = 4;
+pub(super) const ATTEMPTS: u32 = 4;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that carries less than this is as good as dead.
 const BYTES_PER_SECOND_MIN: u64 = 64 << 10;
