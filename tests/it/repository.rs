@@ -1,4 +1,5 @@
 //! Snapshots on a store: what is written comes back whole, and what is not whole never passes for it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it fails")]
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

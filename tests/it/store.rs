@@ -1,8 +1,10 @@
 //! What every store promises, checked on every store; and what only one of them can get wrong.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it fails")]
 mod contract;
 mod dir;
 mod proxy;
 mod s3;
+mod tls;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;

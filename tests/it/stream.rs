@@ -1,4 +1,5 @@
 //! The byte stages, and tar archives against the `tar` crate and GNU tar.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it fails")]
 mod retarget;
 mod stages;
 mod walk;
