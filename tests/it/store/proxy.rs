@@ -23,6 +23,14 @@ pub struct Proxy {
     plans: Arc<Mutex<VecDeque<Plan>>>,
     forever: Option<Plan>,
     connections: Arc<AtomicUsize>,
+    parts: Arc<Parts>,
+}
+
+/// Parts whose answer has not come, and how many those were when an upload was aborted.
+#[derive(Debug, Default)]
+struct Parts {
+    in_flight: AtomicUsize,
+    at_abort: Mutex<Vec<usize>>,
 }
 
 impl Proxy {
@@ -33,13 +41,14 @@ impl Proxy {
             plans: Arc::new(Mutex::new(plans.iter().copied().collect())),
             forever,
             connections: Arc::default(),
+            parts: Arc::default(),
         };
         let running = proxy.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 running.connections.fetch_add(1, Ordering::SeqCst);
                 let plan = running.plans.lock().unwrap().pop_front().or(running.forever);
-                tokio::spawn(carry(client, upstream, plan));
+                tokio::spawn(carry(client, upstream, plan, running.parts.clone()));
             }
         });
         proxy
@@ -53,12 +62,17 @@ impl Proxy {
         self.connections.load(Ordering::SeqCst)
     }
 
+    /// For every abort, how many parts were in flight.
+    pub fn in_flight_at_aborts(&self) -> Vec<usize> {
+        self.parts.at_abort.lock().unwrap().clone()
+    }
+
     pub fn plans_left(&self) -> usize {
         self.plans.lock().unwrap().len()
     }
 }
 
-async fn carry(client: TcpStream, upstream: SocketAddr, plan: Option<Plan>) {
+async fn carry(client: TcpStream, upstream: SocketAddr, plan: Option<Plan>, parts: Arc<Parts>) {
     let Ok(server) = TcpStream::connect(upstream).await else { return };
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
@@ -71,16 +85,32 @@ async fn carry(client: TcpStream, upstream: SocketAddr, plan: Option<Plan>) {
         Some(Plan::CutAnswers(bytes)) => bytes,
         _ => usize::MAX,
     };
+    // One request at a time on a connection. A part that the client gives up stays in flight: the server may have it.
+    let sending = AtomicUsize::new(0);
     // Whichever side ends first takes the other with it.
     tokio::select! {
-        () = requests(from_client, to_server, pattern, lose.clone()) => {}
-        () = answers(from_server, to_client, limit, lose) => {}
+        () = requests(from_client, to_server, pattern, lose.clone(), &parts, &sending) => {}
+        () = answers(from_server, to_client, limit, lose, &parts, &sending) => {}
     }
 }
 
-async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, pattern: Option<&str>, lose: Arc<Mutex<bool>>) {
+async fn requests(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    pattern: Option<&str>,
+    lose: Arc<Mutex<bool>>,
+    parts: &Parts,
+    sending: &AtomicUsize,
+) {
     let mut block = vec![0; 64 << 10];
     while let Ok(length @ 1..) = from.read(&mut block).await {
+        let head = String::from_utf8_lossy(&block[..length.min(300)]);
+        if head.starts_with("PUT /") && head.contains("partNumber=") {
+            sending.fetch_add(1, Ordering::SeqCst);
+            parts.in_flight.fetch_add(1, Ordering::SeqCst);
+        } else if head.starts_with("DELETE /") && head.contains("uploadId=") {
+            parts.at_abort.lock().unwrap().push(parts.in_flight.load(Ordering::SeqCst));
+        }
         if pattern.is_some_and(|text| String::from_utf8_lossy(&block[..length]).contains(text)) {
             *lose.lock().unwrap() = true;
         }
@@ -90,9 +120,17 @@ async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, pattern: Opti
     }
 }
 
-async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, limit: usize, lose: Arc<Mutex<bool>>) {
+async fn answers(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    limit: usize,
+    lose: Arc<Mutex<bool>>,
+    parts: &Parts,
+    sending: &AtomicUsize,
+) {
     let (mut block, mut left) = (vec![0; 16 << 10], limit);
     while let Ok(length @ 1..) = from.read(&mut block).await {
+        parts.in_flight.fetch_sub(sending.swap(0, Ordering::SeqCst), Ordering::SeqCst);
         if *lose.lock().unwrap() {
             return;
         }

@@ -158,11 +158,12 @@ async fn a_part_whose_answer_was_lost_is_sent_again() {
 #[tokio::test]
 async fn a_given_up_upload_leaves_no_parts() {
     let bucket = Bucket::start().await;
-    let store = bucket.store().await;
+    let (store, proxy) = behind(&bucket, &[], None).await;
     let bytes = sample(7 * PART_BYTES);
     for _ in 0..5 {
         store.put_stream(&key("a"), broken_body(&bytes)).await.unwrap_err();
     }
+    assert_eq!(proxy.in_flight_at_aborts(), [0; 5], "parts in flight when the upload was aborted");
     assert_eq!(bucket.server.leftover_parts().unwrap(), Vec::<String>::new());
     assert_eq!(store.list("").await.unwrap(), []);
 }
