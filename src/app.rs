@@ -54,19 +54,19 @@ pub struct App {
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// The state directory.
-    #[error(transparent)]
+    #[error("{0}")]
     State(#[from] StateError),
     /// The engine.
-    #[error(transparent)]
+    #[error("{0}")]
     Engine(#[from] EngineError),
     /// The store.
-    #[error(transparent)]
+    #[error("{0}")]
     Store(#[from] StoreError),
     /// The repository.
-    #[error(transparent)]
+    #[error("{0}")]
     Repository(#[from] RepositoryError),
     /// A file with a secret.
-    #[error(transparent)]
+    #[error("{0}")]
     Secret(#[from] config::SecretError),
     /// An adapter refused its options.
     #[error("cannot use the settings of `{instance}`")]

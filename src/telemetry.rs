@@ -2,7 +2,10 @@
 
 use std::io::IsTerminal;
 
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{FilterExt, filter_fn};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 /// The variable with the filter, such as `debug` or `warn,tidegate::store=trace`.
@@ -23,23 +26,26 @@ pub enum TelemetryError {
 ///
 /// `verbosity` counts from 0, warnings only: each step up shows more of ours (info, debug, trace) and never more of
 /// the libraries, which would print requests with their headers; each step down shows less (errors, nothing).
-/// `TIDEGATE_LOG` wins over it. With `json` a line is an object; else lines are short on a terminal, in colour unless
+/// `TIDEGATE_LOG` wins over it, but for what libraries say below info. With `json` a line is an object; else lines are short on a terminal, in colour unless
 /// `NO_COLOR` is set, and without the time where the journal adds it.
 pub fn init(verbosity: i8, json: bool) -> Result<(), TelemetryError> {
     let given = std::env::var(VARIABLE).ok();
     let terminal = std::io::stderr().is_terminal();
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter(verbosity, given.as_deref())?)
-        .with_writer(std::io::stderr)
-        .with_ansi(terminal && !set("NO_COLOR"));
-    let done = match (json, terminal) {
-        (true, _) => lines.json().flatten_event(true).finish().try_init(),
-        (false, true) => lines.compact().with_target(false).finish().try_init(),
-        (false, false) if set("JOURNAL_STREAM") => lines.without_time().finish().try_init(),
-        (false, false) => lines.finish().try_init(),
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(terminal && !set("NO_COLOR"));
+    let lines = match (json, terminal) {
+        (true, _) => lines.json().flatten_event(true).boxed(),
+        (false, true) => lines.compact().with_target(false).boxed(),
+        (false, false) if set("JOURNAL_STREAM") => lines.without_time().boxed(),
+        (false, false) => lines.boxed(),
     };
-    done.map_err(TelemetryError::Init)
+    let shown = filter(verbosity, given.as_deref())?.and(filter_fn(tells_no_secrets));
+    tracing_subscriber::registry().with(lines.with_filter(shown)).try_init().map_err(TelemetryError::Init)
+}
+
+/// Whatever is asked for: below info, libraries print whole answers, a container's environment among them.
+fn tells_no_secrets(line: &Metadata<'_>) -> bool {
+    *line.level() <= Level::INFO || line.target().starts_with(env!("CARGO_PKG_NAME"))
 }
 
 fn filter(verbosity: i8, given: Option<&str>) -> Result<EnvFilter, TelemetryError> {

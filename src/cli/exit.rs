@@ -136,10 +136,20 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
                 some("build it with `scripts/build-porter`, or set TIDEGATE_PORTER to its path; nothing was touched")
             }
             EngineError::NoSuchImage { reference, .. } => {
-                Some(format!("try `docker pull {reference}`; nothing was touched"))
+                Some(format!("is the version right? `docker pull {reference}` shows what the registry says"))
             }
             EngineError::DiskFull { .. } => some("make room on the Docker host, then run it again"),
             _ => None,
+        };
+    }
+    if let Some(error) = cause.downcast_ref::<ConfigError>() {
+        return match error {
+            ConfigError::Read { .. } => some(
+                "name the file with --config or TIDEGATE_CONFIG; `tidegate config template` prints one to start from",
+            ),
+            ConfigError::Invalid { .. } => {
+                some("`tidegate config check` says when all of it is right; nothing was touched")
+            }
         };
     }
     if let Some(error) = cause.downcast_ref::<StoreError>() {

@@ -188,6 +188,6 @@ pub enum InstanceError {
         reason: String,
     },
     /// The engine failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Engine(#[from] EngineError),
 }

@@ -45,8 +45,10 @@ pub fn manifest_key(instance: &InstanceName, sequence: u64, compact_time: &str, 
 pub const LABEL_ROLE: &str = "dev.tidegate.role";
 /// The run that made it.
 pub const LABEL_RUN: &str = "dev.tidegate.run";
-/// The instance that it concerns.
+/// The instance that it concerns, for people: two configurations may each have a `staging` on one engine.
 pub const LABEL_INSTANCE: &str = "dev.tidegate.instance";
+/// The container that it concerns; its name is unique on an engine.
+pub const LABEL_CONTAINER: &str = "dev.tidegate.container";
 
 /// The never-started container whose name is the lock of an instance's container. Named after the *container*, so
 /// that two configurations that call it differently meet at the same lock.
@@ -69,9 +71,11 @@ pub fn holder_container(run: &RunId, instance: &InstanceName, which: &str) -> St
     format!("tidegate.holder.{instance}.{which}.{run}")
 }
 
-/// The tag that keeps an image from `docker image prune`.
-pub fn pin_tag(instance: &InstanceName, image: &ImageId) -> String {
-    format!("tidegate.local/{instance}:{}", image.short())
+/// The tag that keeps an image from `docker image prune`, for one container. An image's name allows less than a
+/// container's, so other characters become `-`.
+pub fn pin_tag(container: &str, image: &ImageId) -> String {
+    let plain = container.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    format!("tidegate.local/{}:{}", plain.trim_matches('-'), image.short())
 }
 
 /// The image without any file that helpers, holders of nothing and locks are created from.

@@ -53,7 +53,7 @@ pub enum LockError {
         source: std::io::Error,
     },
     /// The engine failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Engine(#[from] EngineError),
 }
 

@@ -77,7 +77,7 @@ pub(super) fn steps(tools: &Arc<Tools>, plan: &RestorePlan) -> Vec<Box<dyn Step<
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// It is not configured.
-    #[error(transparent)]
+    #[error("{0}")]
     Unknown(#[from] UnknownInstance),
     /// No snapshot fits.
     #[error("cannot choose a snapshot of `{instance}`: {reason}")]
@@ -90,10 +90,10 @@ pub enum RestoreError {
         choices: Vec<SnapshotId>,
     },
     /// The repository failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Repository(#[from] RepositoryError),
     /// The engine failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Engine(#[from] EngineError),
 }
 

@@ -72,13 +72,13 @@ impl Plan {
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// Another run has an instance.
-    #[error(transparent)]
+    #[error("{0}")]
     Lock(#[from] LockError),
     /// The state directory failed.
-    #[error(transparent)]
+    #[error("{0}")]
     State(#[from] StateError),
     /// The journal failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Journal(#[from] JournalError),
     /// The run is open: `tidegate resume` takes it up.
     #[error("run {run} was cut off")]
@@ -90,10 +90,10 @@ pub enum RunError {
         source: DriveError,
     },
     /// The engine failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Engine(#[from] EngineError),
     /// An instance has vanished from the configuration.
-    #[error(transparent)]
+    #[error("{0}")]
     Unknown(#[from] UnknownInstance),
     /// The journal is of another version of this program.
     #[error("run {run} was begun by another version of tidegate: {reason}")]
@@ -112,7 +112,7 @@ pub enum RunError {
         open: Box<RunSummary>,
     },
     /// A name that cannot be made.
-    #[error(transparent)]
+    #[error("{0}")]
     Name(#[from] BadName),
 }
 

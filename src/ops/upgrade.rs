@@ -86,7 +86,7 @@ pub(super) fn steps(tools: &Arc<Tools>, plan: &UpgradePlan) -> Vec<Box<dyn Step<
 #[derive(Debug, thiserror::Error)]
 pub enum UpgradeError {
     /// It is not configured.
-    #[error(transparent)]
+    #[error("{0}")]
     Unknown(#[from] UnknownInstance),
     /// Nothing says where images come from.
     #[error("`pipeline.image` is not configured, so `{version}` names no image")]
@@ -118,10 +118,10 @@ pub enum UpgradeError {
         container: String,
     },
     /// The versions do not allow it.
-    #[error(transparent)]
+    #[error("{0}")]
     NoWay(#[from] NoWay),
     /// The engine failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Engine(#[from] EngineError),
 }
 

@@ -132,7 +132,7 @@ pub enum RepositoryError {
         source: StreamError,
     },
     /// The store failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Store(#[from] StoreError),
 }
 

@@ -128,7 +128,7 @@ impl RunCx {
 #[derive(Debug, thiserror::Error)]
 pub enum DriveError {
     /// The journal cannot be read or written.
-    #[error(transparent)]
+    #[error("{0}")]
     Journal(#[from] JournalError),
     /// The journal contradicts itself.
     #[error("the journal of this run cannot be followed")]

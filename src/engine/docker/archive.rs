@@ -11,7 +11,7 @@ use futures::{StreamExt, stream};
 
 use super::DockerEngine;
 use super::errors::{is_disk_full, message, status, unexpected};
-use super::ours::{Created, helper_mounts};
+use super::ours::helper_mounts;
 use crate::engine::{ContainerState, EngineError, HelperMount, Labels};
 use crate::model::layout::{LABEL_ROLE, helper_target};
 use crate::stream::{ByteStream, StreamError};
@@ -29,10 +29,7 @@ impl DockerEngine {
         // A helper of an earlier try with other mounts is replaced, so two rounds at the most.
         for _ in 0..2 {
             let host = HostConfig { mounts: Some(helper_mounts(helper, mounts)?), ..Default::default() };
-            if self.create_empty(helper, host, labels).await? == Created::New {
-                return Ok(());
-            }
-            let Some(view) = self.find(helper).await? else { continue };
+            let Some(view) = self.create_empty(helper, host, labels).await? else { return Ok(()) };
             if view.state != ContainerState::Created || !view.labels.contains_key(LABEL_ROLE) {
                 return Err(EngineError::NameTaken { container: helper.to_owned(), image: view.image_ref });
             }
@@ -59,7 +56,7 @@ impl DockerEngine {
         // The answer's head comes as the first item, so that what is missing is known before anything is made of it.
         match body.next().await {
             Some(Ok(first)) => Ok(counted(stream::iter([Ok(first)]).chain(body).boxed())),
-            Some(Err(error)) if status(&error) == Some(404) && !message(&error).contains("No such container") => {
+            Some(Err(error)) if is_no_path(&error) => {
                 Err(EngineError::NoSuchPath { container: helper.to_owned(), path: path.to_owned() })
             }
             Some(Err(error)) => Err(self.container_trouble(action(), helper, error)),
@@ -92,6 +89,16 @@ impl DockerEngine {
             }
             (Err(error), None) => Err(self.container_trouble(action(), helper, error)),
         }
+    }
+}
+
+/// What is not there, or would lie below a file; the latter the engine calls a fault of its own.
+fn is_no_path(error: &Error) -> bool {
+    let message = message(error);
+    match status(error) {
+        Some(404) => !message.contains("No such container"),
+        Some(500) => message.starts_with("lstat ") && message.contains("not a directory"),
+        _ => false,
     }
 }
 

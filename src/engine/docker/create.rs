@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::DockerEngine;
 use super::containers::policy_out;
 use super::errors::unexpected;
-use super::ours::{Created, missing_image};
+use super::ours::missing_image;
 use crate::engine::{ContainerState, EngineError};
 use crate::model::definition::{Definition, RestartPolicy};
 
@@ -70,7 +70,7 @@ impl DockerEngine {
             }),
             ..typed(action, &definition.config)?
         };
-        if self.create_raw(container, body).await? == Created::NameTaken {
+        if self.create_raw(container, body).await?.is_some() {
             return Err(unexpected(action(), "its name was taken in between"));
         }
         let mut others: Vec<_> = endpoints.into_iter().collect();

@@ -1,40 +1,54 @@
 //! Containers of our own that are never started, and the image without files that they are made from.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions};
 use bollard::query_parameters::{CreateContainerOptionsBuilder, CreateImageOptionsBuilder};
 use bytes::Bytes;
 use futures::TryStreamExt;
+use tokio::time::Instant;
 
 use super::DockerEngine;
-use super::errors::{is_name_conflict, unexpected};
-use crate::engine::{EngineError, HelperMount, ImageView, Labels};
+use super::containers::LOOK_AGAIN;
+use super::errors::{is_name_conflict, not_in_time, unexpected};
+use crate::engine::{ContainerView, EngineError, HelperMount, ImageView, Labels};
 use crate::model::definition::MountSource;
 use crate::model::ids::ImageId;
 use crate::model::layout::{EMPTY_IMAGE, LABEL_ROLE, helper_target};
 
 /// What a container that is never started would run: the engine insists on something.
 const NEVER_RUN: &str = "/never-started";
-
-/// How an attempt to create a container of our own ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Created {
-    /// It is new.
-    New,
-    /// The name is taken; nothing was changed.
-    NameTaken,
-}
+/// A container that is being created is seen under its name within this time, also on a busy host.
+const NAME_LIMIT: Duration = Duration::from_secs(60);
 
 impl DockerEngine {
-    /// Creates a container from `image`. That a name can be taken once only is what locks rest on.
-    pub(super) async fn create_raw(&self, container: &str, body: ContainerCreateBody) -> Result<Created, EngineError> {
-        let options = CreateContainerOptionsBuilder::default().name(container).build();
+    /// Creates a container, or says which one has its name. That a name can be taken once only is what locks rest on.
+    ///
+    /// An engine reserves a name before the container can be seen under it, so a name that is taken by nobody is
+    /// looked at again until somebody is there, or until it is free.
+    pub(super) async fn create_raw(
+        &self,
+        container: &str,
+        body: ContainerCreateBody,
+    ) -> Result<Option<ContainerView>, EngineError> {
+        let action = || format!("create `{container}`");
+        let give_up = Instant::now() + NAME_LIMIT;
         let image = body.image.clone().unwrap_or_default();
-        match self.docker.create_container(Some(options), body).await {
-            Ok(_) => Ok(Created::New),
-            Err(error) if is_name_conflict(&error) => Ok(Created::NameTaken),
-            Err(error) => Err(self.image_trouble(format!("create `{container}`"), &image, error)),
+        loop {
+            let options = CreateContainerOptionsBuilder::default().name(container).build();
+            match self.docker.create_container(Some(options), body.clone()).await {
+                Ok(_) => return Ok(None),
+                Err(error) if is_name_conflict(&error) => {}
+                Err(error) => return Err(self.image_trouble(action(), &image, error)),
+            }
+            if let Some(view) = self.find(container).await? {
+                return Ok(Some(view));
+            }
+            if Instant::now() > give_up {
+                return Err(not_in_time(action(), "its name was taken and nobody appeared under it", NAME_LIMIT));
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 
@@ -44,7 +58,7 @@ impl DockerEngine {
         container: &str,
         host: HostConfig,
         labels: &Labels,
-    ) -> Result<Created, EngineError> {
+    ) -> Result<Option<ContainerView>, EngineError> {
         let body = never_started(EMPTY_IMAGE, host, labels);
         match self.create_raw(container, body.clone()).await {
             Err(EngineError::NoSuchImage { .. }) => {
@@ -64,13 +78,11 @@ impl DockerEngine {
         let mut labels = labels.clone();
         blank_inherited(&mut labels, &held);
         let body = never_started(image.as_str(), host, &labels);
-        if self.create_raw(container, body).await? == Created::New {
-            return Ok(());
-        }
-        match self.find(container).await? {
-            Some(view) if view.image_id == *image => Ok(()),
-            Some(view) => Err(EngineError::NameTaken { container: container.to_owned(), image: view.image_ref }),
-            None => Err(unexpected(format!("create `{container}`"), "its name was taken and then free again")),
+        match self.create_raw(container, body).await? {
+            Some(view) if view.image_id != *image => {
+                Err(EngineError::NameTaken { container: container.to_owned(), image: view.image_ref })
+            }
+            _ => Ok(()),
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::containers::LOOK_AGAIN;
 use super::errors::{Unexpected, not_in_time, status, unexpected};
-use super::ours::{Created, helper_mounts};
+use super::ours::helper_mounts;
 use super::{DockerEngine, PorterSource};
 use crate::engine::{Answer, ContainerView, EngineError, HelperMount, Labels, PorterRequest};
 use crate::model::layout::LABEL_ROLE;
@@ -89,7 +89,7 @@ impl DockerEngine {
         };
         for _ in 0..TRIES {
             self.clear_leftover(container).await?;
-            if self.create_raw(container, body.clone()).await? == Created::New {
+            if self.create_raw(container, body.clone()).await?.is_none() {
                 self.start(container).await?;
                 let ended = self.wait_for_end(container).await;
                 let output = match ended {

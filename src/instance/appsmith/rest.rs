@@ -19,7 +19,7 @@ pub enum RestError {
     #[error("{0}")]
     Refused(String),
     /// The engine failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Engine(#[from] EngineError),
 }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::At;
 use crate::engine::{EngineError, ImageView};
 use crate::model::ids::{ImageId, InstanceName};
-use crate::model::layout::{self, LABEL_INSTANCE, LABEL_ROLE, LABEL_RUN};
+use crate::model::layout::{self, LABEL_CONTAINER, LABEL_ROLE, LABEL_RUN};
 use crate::model::manifest::Manifest;
 use crate::model::version::Version;
 use crate::ops::Tools;
@@ -36,7 +36,7 @@ impl Step<Notes> for Pull {
         let image = self.tools.engine.pull(&self.reference).await?;
         let target = target(&self.reference, &image);
         for instance in &self.instances {
-            self.tools.engine.tag(&image.id, &layout::pin_tag(instance, &image.id)).await?;
+            self.tools.engine.tag(&image.id, &layout::pin_tag(self.tools.container(instance), &image.id)).await?;
             notes.of_mut(instance).target = Some(target.clone());
         }
         let version = target.version.map_or_else(|| "of unknown version".to_owned(), |version| version.to_string());
@@ -52,7 +52,7 @@ impl Step<Notes> for Pull {
     async fn undo(&self, _cx: &RunCx, notes: &Notes) -> Result<(), StepError> {
         for instance in &self.instances {
             if let Some(target) = notes.of(instance).target {
-                self.tools.engine.untag(&layout::pin_tag(instance, &target.id)).await?;
+                self.tools.engine.untag(&layout::pin_tag(self.tools.container(instance), &target.id)).await?;
             }
         }
         Ok(())
@@ -120,7 +120,7 @@ impl Step<Notes> for RestoreImage {
         }
         let gone = || ImageGone { reference: record.reference.clone(), id: record.id.clone(), source: refused };
         let image = image.ok_or_else(gone)?;
-        at.engine().tag(&image.id, &layout::pin_tag(&at.instance, &image.id)).await?;
+        at.engine().tag(&image.id, &layout::pin_tag(at.container(), &image.id)).await?;
         known.target = Some(Target { version: manifest.version.clone(), ..target(&record.reference, &image) });
         Ok(())
     }
@@ -154,13 +154,14 @@ impl Step<Notes> for Finish {
 impl Finish {
     async fn tidy(&self, cx: &RunCx) -> Result<(), EngineError> {
         for instance in &self.instances {
-            let labels = [(LABEL_ROLE, "holder"), (LABEL_INSTANCE, instance.as_str())];
+            let container = self.tools.container(instance);
+            let labels = [(LABEL_ROLE, "holder"), (LABEL_CONTAINER, container)];
             let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
             for holder in self.tools.engine.labelled(&labels).await? {
                 let ours = holder.labels.get(LABEL_RUN).is_some_and(|run| run == cx.run.as_str());
                 if !ours {
                     self.tools.engine.remove(&holder.name).await?;
-                    self.tools.engine.untag(&layout::pin_tag(instance, &holder.image_id)).await?;
+                    self.tools.engine.untag(&layout::pin_tag(container, &holder.image_id)).await?;
                 }
             }
         }

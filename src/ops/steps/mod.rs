@@ -62,6 +62,7 @@ impl At {
             (layout::LABEL_ROLE.to_owned(), role.to_owned()),
             (layout::LABEL_RUN.to_owned(), run.to_string()),
             (layout::LABEL_INSTANCE.to_owned(), self.instance.to_string()),
+            (layout::LABEL_CONTAINER.to_owned(), self.container().to_owned()),
         ])
     }
 

@@ -41,7 +41,7 @@ impl Step<Notes> for Park {
         let Some(before) = at.before(cx, &notes.of(&at.instance))? else { return Ok(()) };
         let holder = layout::holder_container(&cx.run, &at.instance, "before");
         let image = &before.definition.image_id;
-        at.engine().tag(image, &layout::pin_tag(&at.instance, image)).await?;
+        at.engine().tag(image, &layout::pin_tag(at.container(), image)).await?;
         at.engine().hold(&holder, image, &at.labels(&cx.run, "holder")).await?;
         at.engine().remove(at.container()).await?;
         Ok(())
