@@ -187,9 +187,15 @@ impl Step<Notes> for Settle {
     }
 }
 
-/// All of it at once, for a roll back. A try that was cut off is taken up where it was.
+/// All of it at once, for a roll back. A try that was cut off is undone first: what it has moved and filled already
+/// changes what there is to set aside, so the same answer cannot be had twice.
 pub(super) async fn put_back(at: &At, cx: &RunCx, mounts: &[Mount], manifest: &Manifest) -> Result<(), StepError> {
-    let generation = generation(at, cx, &data_mounts(mounts, manifest)?).await?;
+    let data = data_mounts(mounts, manifest)?;
+    let sources: Vec<MountSource> = data.iter().map(|(_, source)| source.clone()).collect();
+    // The engine may still be unpacking what a killed process had sent it; without the helper it is not.
+    at.engine().remove(&layout::helper_container(&cx.run, &at.instance)).await?;
+    put_newest_back(at, cx, &sources).await?;
+    let generation = next_generation(at, cx, &sources).await?;
     let since = parts_now(at, cx).await?;
     set_aside(at, cx, mounts, manifest, &since, &generation).await?;
     fill(at, cx, mounts, manifest).await?;
@@ -207,14 +213,11 @@ pub(super) async fn put_newest_back(at: &At, cx: &RunCx, mounts: &[MountSource])
     Ok(())
 }
 
-/// The name under which a roll back sets aside: that of a try that was cut off, else the next free one.
-async fn generation(at: &At, cx: &RunCx, mounts: &[(String, MountSource)]) -> Result<String, StepError> {
+/// The next free name under which a roll back of this run can set aside.
+async fn next_generation(at: &At, cx: &RunCx, mounts: &[MountSource]) -> Result<String, StepError> {
     let mut taken = Vec::new();
-    for (_, source) in mounts {
+    for source in mounts {
         let listing = at.list(cx, source, super::look::list_request(Default::default(), Vec::new())).await?;
-        if let Some(run) = listing.filling.filter(|run| run.starts_with(cx.run.as_str())) {
-            return Ok(run);
-        }
         taken.extend(listing.asides);
     }
     let name = |number: u32| format!("{}-back{number}", cx.run);
