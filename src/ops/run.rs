@@ -140,6 +140,17 @@ pub async fn begin(
     events: Arc<dyn EventSink>,
     cancel: CancellationToken,
 ) -> Result<RunReport, RunError> {
+    begin_through(tools, plan, events, cancel, |journal| journal).await
+}
+
+/// As [`begin`], with the journal seen through a decorator.
+pub async fn begin_through<J: Journal<Notes>>(
+    tools: &Arc<Tools>,
+    plan: &Plan,
+    events: Arc<dyn EventSink>,
+    cancel: CancellationToken,
+    through: impl FnOnce(FileJournal<Notes>) -> J,
+) -> Result<RunReport, RunError> {
     let run = new_run_id(tools, plan)?;
     let locks = Arc::new(Locks::take(tools, &run, &plan.instances()).await?);
     let driven = async {
@@ -155,7 +166,7 @@ pub async fn begin(
             parameters: parameters(plan),
             started_at: (tools.now)().to_string(),
         };
-        let mut journal = FileJournal::<Notes>::create(&tools.state.journal(&run), &header)?;
+        let mut journal = through(FileJournal::create(&tools.state.journal(&run), &header)?);
         events.emit(Event::RunStarted { run: run.to_string(), workflow: workflow.into() });
         let cx = cx(tools, &run, events, cancel, locks.clone());
         carry_on(tools, &run, &steps, &mut journal, &cx).await
@@ -172,6 +183,17 @@ pub async fn resume(
     events: Arc<dyn EventSink>,
     cancel: CancellationToken,
 ) -> Result<RunReport, RunError> {
+    resume_through(tools, run, events, cancel, |journal| journal).await
+}
+
+/// As [`resume`], with the journal seen through a decorator.
+pub async fn resume_through<J: Journal<Notes>>(
+    tools: &Arc<Tools>,
+    run: &RunId,
+    events: Arc<dyn EventSink>,
+    cancel: CancellationToken,
+    through: impl FnOnce(FileJournal<Notes>) -> J,
+) -> Result<RunReport, RunError> {
     let Story { header, .. } = history::story(&tools.state, run)?;
     let plan = plan_of(&header)?;
     for instance in plan.instances() {
@@ -180,7 +202,7 @@ pub async fn resume(
     let locks = Arc::new(Locks::take(tools, run, &plan.instances()).await?);
     let driven = async {
         // Opened only under the lock: another process may have ended it a moment ago.
-        let mut journal = FileJournal::<Notes>::open(&tools.state.journal(run))?;
+        let mut journal = through(FileJournal::open(&tools.state.journal(run))?);
         let steps = plan.steps(tools);
         let names: Vec<String> = steps.iter().map(|step| step.name()).collect();
         if names != header.steps {
@@ -229,7 +251,7 @@ async fn carry_on(
     tools: &Arc<Tools>,
     run: &RunId,
     steps: &[Box<dyn Step<Notes>>],
-    journal: &mut FileJournal<Notes>,
+    journal: &mut impl Journal<Notes>,
     cx: &RunCx,
 ) -> Result<RunReport, RunError> {
     let driven = drive(steps, journal, cx, Notes::default()).await;
