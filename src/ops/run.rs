@@ -1,6 +1,7 @@
 //! Begins runs and takes up runs that were cut off. The same for every workflow.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -14,11 +15,17 @@ use super::state::StateError;
 use super::upgrade::{self, Recovery, UpgradePlan};
 use super::{Tools, UnknownInstance};
 use crate::engine::EngineError;
+use crate::store::StoreError;
 use crate::model::ids::{BadName, InstanceName, RunId};
 use crate::workflow::{
     DriveError, Event, EventSink, FileJournal, Header, JOURNAL_FORMAT, Journal, JournalError, Outcome, Record, RunCx,
     RunState, Step, StepError, drive, shapes,
 };
+
+/// How long an engine may be away before a run is given up: a restart of it takes seconds, an update of it minutes.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(600);
+/// How long a roll back waits for the store.
+const STORE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a run does, as its journal keeps it. `--dry-run` prints it, and a run carries it out: the very same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,6 +147,17 @@ pub async fn begin(
     events: Arc<dyn EventSink>,
     cancel: CancellationToken,
 ) -> Result<RunReport, RunError> {
+    begin_through(tools, plan, events, cancel, |journal| journal).await
+}
+
+/// As [`begin`], with the journal seen through a decorator.
+pub async fn begin_through<J: Journal<Notes>>(
+    tools: &Arc<Tools>,
+    plan: &Plan,
+    events: Arc<dyn EventSink>,
+    cancel: CancellationToken,
+    through: impl FnOnce(FileJournal<Notes>) -> J,
+) -> Result<RunReport, RunError> {
     let run = new_run_id(tools, plan)?;
     let locks = Arc::new(Locks::take(tools, &run, &plan.instances()).await?);
     let driven = async {
@@ -155,7 +173,7 @@ pub async fn begin(
             parameters: parameters(plan),
             started_at: (tools.now)().to_string(),
         };
-        let mut journal = FileJournal::<Notes>::create(&tools.state.journal(&run), &header)?;
+        let mut journal = through(FileJournal::create(&tools.state.journal(&run), &header)?);
         events.emit(Event::RunStarted { run: run.to_string(), workflow: workflow.into() });
         let cx = cx(tools, &run, events, cancel, locks.clone());
         carry_on(tools, &run, &steps, &mut journal, &cx).await
@@ -172,6 +190,17 @@ pub async fn resume(
     events: Arc<dyn EventSink>,
     cancel: CancellationToken,
 ) -> Result<RunReport, RunError> {
+    resume_through(tools, run, events, cancel, |journal| journal).await
+}
+
+/// As [`resume`], with the journal seen through a decorator.
+pub async fn resume_through<J: Journal<Notes>>(
+    tools: &Arc<Tools>,
+    run: &RunId,
+    events: Arc<dyn EventSink>,
+    cancel: CancellationToken,
+    through: impl FnOnce(FileJournal<Notes>) -> J,
+) -> Result<RunReport, RunError> {
     let Story { header, .. } = history::story(&tools.state, run)?;
     let plan = plan_of(&header)?;
     for instance in plan.instances() {
@@ -180,7 +209,7 @@ pub async fn resume(
     let locks = Arc::new(Locks::take(tools, run, &plan.instances()).await?);
     let driven = async {
         // Opened only under the lock: another process may have ended it a moment ago.
-        let mut journal = FileJournal::<Notes>::open(&tools.state.journal(run))?;
+        let mut journal = through(FileJournal::open(&tools.state.journal(run))?);
         let steps = plan.steps(tools);
         let names: Vec<String> = steps.iter().map(|step| step.name()).collect();
         if names != header.steps {
@@ -229,7 +258,7 @@ async fn carry_on(
     tools: &Arc<Tools>,
     run: &RunId,
     steps: &[Box<dyn Step<Notes>>],
-    journal: &mut FileJournal<Notes>,
+    journal: &mut impl Journal<Notes>,
     cx: &RunCx,
 ) -> Result<RunReport, RunError> {
     let driven = drive(steps, journal, cx, Notes::default()).await;
@@ -247,6 +276,22 @@ async fn carry_on(
         touched,
         cancelled: cx.cancel.is_cancelled(),
     })
+}
+
+/// Nothing else can be done while the engine is away; without the store an instance can at least be left running on
+/// what is there.
+pub fn outage(error: &(dyn std::error::Error + 'static)) -> Option<Duration> {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if let Some(EngineError::Unreachable { .. }) = cause.downcast_ref() {
+            return Some(ENGINE_PATIENCE);
+        }
+        if let Some(StoreError::Unreachable { .. }) = cause.downcast_ref() {
+            return Some(STORE_PATIENCE);
+        }
+        next = cause.source();
+    }
+    None
 }
 
 fn cx(tools: &Tools, run: &RunId, events: Arc<dyn EventSink>, cancel: CancellationToken, guard: Arc<Locks>) -> RunCx {

@@ -156,8 +156,12 @@ impl RunState {
         let stuck = self.finished == Some(Outcome::Stuck);
         stuck.then(|| {
             self.finished = None;
-            for state in self.states.iter_mut().filter(|state| **state == StepState::UndoFailed) {
-                *state = StepState::Undoing;
+            for index in 0..self.states.len() {
+                self.states[index] = match self.states[index] {
+                    StepState::UndoFailed => StepState::Undoing,
+                    StepState::Failed if self.is_kept(index) => StepState::Started,
+                    state => state,
+                };
             }
         })
     }
@@ -169,12 +173,19 @@ impl RunState {
             return Next::Finish(outcome);
         }
         if self.rolling_back {
+            // What is left of a reopened stage opens it fully: it is done, not undone.
+            let left = |index: &usize| {
+                self.is_kept(*index) && matches!(self.states[*index], S::Pending | S::Started)
+            };
+            if let Some(index) = (0..self.states.len()).find(left) {
+                return Next::Run(index);
+            }
             let open = |index: &usize| {
                 matches!(self.states[*index], S::Started | S::Done | S::Failed | S::Undoing) && !self.is_kept(*index)
             };
             return match (0..self.states.len()).rev().find(open) {
                 Some(index) => Next::Undo(index),
-                None if self.failed_service_undos().next().is_some() => Next::Finish(Outcome::Stuck),
+                None if self.is_stuck() => Next::Finish(Outcome::Stuck),
                 None => Next::Finish(Outcome::RolledBack),
             };
         }
@@ -187,9 +198,13 @@ impl RunState {
         self.shapes[index].stage.is_some_and(|stage| self.reopened.contains(&stage))
     }
 
-    fn failed_service_undos(&self) -> impl Iterator<Item = usize> + '_ {
-        let failed = |index: &usize| self.states[*index] == StepState::UndoFailed && self.shapes[*index].service_undo;
-        (0..self.states.len()).filter(failed)
+    /// A service undo gave up, or a step that was to open a reopened stage fully.
+    fn is_stuck(&self) -> bool {
+        (0..self.states.len()).any(|index| match self.states[index] {
+            StepState::UndoFailed => self.shapes[index].service_undo,
+            StepState::Failed => self.is_kept(index),
+            _ => false,
+        })
     }
 
     /// The names of the steps whose undo failed.

@@ -202,6 +202,8 @@ impl ContainerEngine for FakeEngine {
         request: &PorterRequest,
     ) -> Result<Answer, EngineError> {
         let changes = !matches!(request, PorterRequest::List { .. });
+        // What was set aside is nobody's data any more: it is deleted beside a running app.
+        let touches_data = changes && !matches!(request, PorterRequest::Drop { .. });
         let ticket = self.enter("porter", container, changes)?;
         let mut request = request.clone();
         let root = match &mut request {
@@ -217,7 +219,9 @@ impl ContainerEngine for FakeEngine {
             mount.ok_or_else(|| refused(format!("run the porter `{container}`"), "nothing is mounted there"))?;
         if changes {
             let mut state = self.state();
-            state.watch(container, std::slice::from_ref(mount), false);
+            if touches_data {
+                state.watch(container, std::slice::from_ref(mount), false);
+            }
             if !mount.writable {
                 return ticket.leave(Ok(Answer::Failed { error: "read-only file system".into(), disk_full: false }));
             }

@@ -4,13 +4,14 @@ use async_trait::async_trait;
 
 use super::data::put_back;
 use super::{At, sources};
-use crate::model::definition::Definition;
+use crate::engine::{ContainerEngine, EngineError};
+use crate::model::definition::{Definition, RestartPolicy};
 use crate::model::gate::Evidence;
 use crate::model::layout;
 use crate::model::manifest::Manifest;
 use crate::model::part::mounts_of;
 use crate::ops::notes::Notes;
-use crate::workflow::{RunCx, Step, StepError, UndoKind, chain};
+use crate::workflow::{RunCx, Step, StepError, UndoKind};
 
 /// Removes the container (never with its volumes) and holds its image. Its undo creates it again as it was.
 ///
@@ -230,13 +231,10 @@ impl Step<Notes> for Open {
             (None, Some(policy)) => policy.clone(),
             (None, None) => return Err("nothing is known of its restart policy".into()),
         };
-        // Users are in: this is not undone any more, and left out it would be missed only at the next reboot.
-        let mut pauses = cx.retry.pauses.iter();
-        while let Err(error) = at.engine().set_restart_policy(at.container(), &policy).await {
-            let Some(pause) = pauses.next() else { return Err(error.into()) };
-            tracing::info!(error = %chain(&error), "restart policy not put back yet");
-            tokio::time::sleep(*pause).await;
-        }
+        // Users are in: this is not undone any more. A reboot since then has left the container down, because its
+        // restart policy was still off.
+        let (engine, container) = (at.engine(), at.container());
+        cx.patiently(|| open(engine, container, &policy)).await?;
         if let (true, Some(target), Some(verdict)) = (self.counts, known.target, known.verdict) {
             at.tools.state.keep_evidence(&Evidence {
                 instance: at.instance.clone(),
@@ -251,4 +249,9 @@ impl Step<Notes> for Open {
         }
         Ok(())
     }
+}
+
+async fn open(engine: &dyn ContainerEngine, container: &str, policy: &RestartPolicy) -> Result<(), EngineError> {
+    engine.start(container).await?;
+    engine.set_restart_policy(container, policy).await
 }
