@@ -1,4 +1,5 @@
-//! Follows the engine's events and fails on two running containers that write one volume.
+//! Follows the engine's events and fails on two running containers that write one volume, and on files that are moved
+//! under a running one.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -8,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
-use super::pair::Site;
+use super::pair::{Make, Pair, Site};
 use crate::instance::cli_engine::{docker, docker_ok};
 
 /// A container that mounts the volume.
@@ -58,7 +59,13 @@ impl Observer {
     }
 
     /// Fails if there were ever two at once.
-    pub async fn nothing_ran_twice(mut self) {
+    pub async fn nothing_ran_twice(self) {
+        let wrong = self.end().await;
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    /// What was wrong.
+    async fn end(mut self) -> Vec<String> {
         docker_ok(&[
             "create",
             "--name",
@@ -73,7 +80,7 @@ impl Observer {
         docker_ok(&["rm", &self.sentinel]).await;
         let wrong = tokio::time::timeout(super::LIMIT, &mut self.reader).await.expect("the events end").unwrap();
         let _ = self.events.kill().await;
-        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        wrong
     }
 }
 
@@ -107,8 +114,12 @@ async fn follow(
             }
             continue;
         }
-        // Porters look while the app runs, and write only what is Tidegate's own.
+        // Porters may look while the app runs, and delete what is Tidegate's own; they must not move its files.
         if attributes["dev.tidegate.role"].is_string() {
+            let running: Vec<&str> = seen.values().filter(|it| it.running).map(|it| it.name.as_str()).collect();
+            if event["status"] == "create" && !running.is_empty() && moves_files(&id, &volume).await {
+                wrong.push(format!("on {volume} a porter moved files while {} ran", running.join(" and ")));
+            }
             continue;
         }
         match event["status"].as_str() {
@@ -134,6 +145,16 @@ async fn follow(
     wrong
 }
 
+/// Whether it is a porter that sets aside, settles or puts back. One that is gone already only looked.
+async fn moves_files(id: &str, volume: &str) -> bool {
+    let output = docker(&["inspect", "--type", "container", id]).await;
+    let all: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let Some(it) = all.first() else { return false };
+    let request = it["Args"][0].as_str().and_then(|text| serde_json::from_str::<Value>(text).ok()).unwrap_or_default();
+    let mounts = it["Mounts"].as_array().is_some_and(|mounts| mounts.iter().any(|mount| mount["Name"] == volume));
+    mounts && ["aside", "settle", "back"].contains(&request["op"].as_str().unwrap_or_default())
+}
+
 async fn inspect(id: &str, volume: &str) -> Option<Seen> {
     let output = docker(&["inspect", "--type", "container", id]).await;
     let all: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap_or_default();
@@ -149,4 +170,17 @@ async fn inspect(id: &str, volume: &str) -> Option<Seen> {
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
+}
+
+/// It would be no proof if it could not fail.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_observer_sees_two_at_once() {
+    let pair = Pair::start("observer", Make { tags: &[], ..Make::default() }).await;
+    let site = &pair.staging;
+    let observer = Observer::start(site).await;
+    let (second, mount) = (format!("{}-second", site.container), format!("{}:/appsmith-stacks", site.container));
+    docker_ok(&["run", "-d", "--name", &second, "-v", &mount, &site.seed_image]).await;
+    docker_ok(&["rm", "-f", &second]).await;
+    let wrong = observer.end().await;
+    assert!(wrong.len() == 1 && wrong[0].contains("ran at once"), "{wrong:?}");
 }
