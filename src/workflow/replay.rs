@@ -174,9 +174,7 @@ impl RunState {
         }
         if self.rolling_back {
             // What is left of a reopened stage opens it fully: it is done, not undone.
-            let left = |index: &usize| {
-                self.is_kept(*index) && matches!(self.states[*index], S::Pending | S::Started)
-            };
+            let left = |index: &usize| self.is_kept(*index) && matches!(self.states[*index], S::Pending | S::Started);
             if let Some(index) = (0..self.states.len()).find(left) {
                 return Next::Run(index);
             }
@@ -209,8 +207,16 @@ impl RunState {
 
     /// The names of the steps whose undo failed.
     pub fn undo_failed(&self) -> Vec<String> {
-        let failed = |index: &usize| self.states[*index] == StepState::UndoFailed;
-        (0..self.states.len()).filter(failed).map(|index| self.shapes[index].name.clone()).collect()
+        self.names_in(StepState::UndoFailed)
+    }
+
+    /// The names of the steps that are undone.
+    pub fn undone(&self) -> Vec<String> {
+        self.names_in(StepState::Undone)
+    }
+
+    fn names_in(&self, wanted: StepState) -> Vec<String> {
+        self.steps().filter(|(_, state)| *state == wanted).map(|(shape, _)| shape.name.clone()).collect()
     }
 
     /// Whether the run is being undone.

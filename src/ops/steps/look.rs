@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::{At, sources};
 use crate::engine::{ContainerView, HelperMount, Listing, PorterRequest};
+use crate::instance::NoWay;
 use crate::model::definition::{Definition, MountSource};
 use crate::model::ids::InstanceName;
 use crate::model::layout;
@@ -105,6 +106,14 @@ impl Step<Notes> for Look {
             // Single checks that fail already are known bad and stay so; an app that does not answer cannot be judged.
             if let (false, Some(reason), false) = (before.answers(), &before.unhealthy_because, forced) {
                 return Err(Box::new(NotFit::Unhealthy { instance: at.instance.clone(), reason: reason.clone() }));
+            }
+            let target = notes.of(&at.instance).target.and_then(|target| target.version);
+            if let (Some(from), Some(to)) = (&before.version, target) {
+                // What runs may be older than its tag says, or have a tag that says nothing.
+                if let [first, _, ..] = at.adapter()?.hops(from, &to)?.as_slice() {
+                    let reason = format!("{first} has to come first: upgrade to it, then to {to}");
+                    return Err(Box::new(NoWay { from: from.clone(), to, reason }));
+                }
             }
             self.has_room(&before)?;
             let mut changes = at.engine().layer_changes(&container).await?;

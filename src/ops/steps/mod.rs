@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Tools;
-use super::notes::{Before, InstanceNotes, Notes};
+use super::notes::{Before, InstanceNotes, Life, Notes};
 use crate::engine::{Answer, ContainerEngine, HelperMount, Labels, Listing, PorterRequest};
 use crate::instance::InstanceAdapter;
 use crate::model::definition::MountSource;
@@ -73,6 +73,18 @@ impl At {
     fn before_or_fail(&self, cx: &RunCx, notes: &Notes) -> Result<Before, StepError> {
         let none = || format!("nothing is known of `{}` from before", self.instance);
         Ok(self.before(cx, &notes.of(&self.instance))?.ok_or_else(none)?)
+    }
+
+    /// Fails if somebody started the container since it came to rest: what was or will be read is torn then.
+    async fn still_rests(&self, notes: &Notes) -> Result<(), StepError> {
+        let Some(rested) = notes.of(&self.instance).rested else { return Ok(()) };
+        let now = self.engine().find(self.container()).await?;
+        match now {
+            Some(view) if !view.is_up() && Life::of(&view) == rested => Ok(()),
+            _ => {
+                Err(format!("somebody started, replaced or removed `{}` while it was at rest", self.container()).into())
+            }
+        }
     }
 
     /// One porter job at one mount of the instance.

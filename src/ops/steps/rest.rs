@@ -7,7 +7,8 @@ use super::{At, sources};
 use crate::instance::Cleanliness;
 use crate::model::definition::RestartPolicy;
 use crate::model::part::mounts_of;
-use crate::ops::notes::Notes;
+use crate::ops::notes::{Life, Notes};
+use crate::stream::StreamError;
 use crate::workflow::{LeftAsIs, RunCx, Step, StepError, UndoKind, chain};
 
 /// Brings an instance to rest. Its undo wakes it: the one that must never fail to run.
@@ -46,19 +47,22 @@ impl Step<Notes> for Rest {
 
     async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
         let at = &self.at;
-        if notes.of(&at.instance).before.is_none() {
-            return Ok(());
-        }
+        let Some(before) = at.before(cx, &notes.of(&at.instance))? else { return Ok(()) };
         notes.of_mut(&at.instance).down_at = Some(cx.now());
-        let mut clean = self.stop(cx).await?;
-        if let (Cleanliness::Unclean { reason }, Manner::Snapshot | Manner::Upgrade) = (&clean, self.manner) {
+        let mut clean = self.stop(cx, notes).await?;
+        let again = self.manner != Manner::Restore && before.answers();
+        if let (Cleanliness::Unclean { reason }, true) = (&clean, again) {
             cx.warn(format!(
                 "`{}` did not shut down cleanly ({reason}); it is started and stopped once more",
                 at.instance
             ));
             at.engine().start(at.container()).await?;
-            at.adapter()?.ready(at.engine(), None, &|text| cx.note(text)).await?;
-            clean = self.stop(cx).await?;
+            let tell = |text| cx.note(text);
+            tokio::select! {
+                ready = at.adapter()?.ready(at.engine(), None, &tell) => ready?,
+                () = cx.cancel.cancelled() => return Err(Box::new(StreamError::Cancelled)),
+            }
+            clean = self.stop(cx, notes).await?;
         }
         if let Cleanliness::Unclean { reason } = &clean {
             match self.manner {
@@ -76,12 +80,12 @@ impl Step<Notes> for Rest {
         if let Err(left) = self.at.rests_on(cx, &built_on, "the old container would run on foreign data") {
             return Err(salvage(&self.at, cx, notes, left).await.into());
         }
-        wake(&self.at, cx, notes, self.manner != Manner::Snapshot).await
+        wake(&self.at, cx, notes, self.manner).await
     }
 }
 
 impl Rest {
-    async fn stop(&self, cx: &RunCx) -> Result<Cleanliness, StepError> {
+    async fn stop(&self, cx: &RunCx, notes: &mut Notes) -> Result<Cleanliness, StepError> {
         let (at, adapter) = (&self.at, self.at.adapter()?);
         at.engine().set_restart_policy(at.container(), &RestartPolicy::no()).await?;
         if let Err(error) = adapter.rest(at.engine()).await {
@@ -96,32 +100,45 @@ impl Rest {
             return Ok(Cleanliness::Clean);
         }
         let listings = survey(at, cx, &view, false).await?;
+        let known = notes.of_mut(&at.instance);
+        known.rested = Some(Life::of(&view));
+        // What came while it still ran belongs to the snapshot, too.
+        known.parts = Some(adapter.parts(&view, &listings)?);
         Ok(adapter.is_clean(&view, &listings))
     }
 }
 
 /// Starts the container that is there, if it ran before, and gives it its restart policy back.
-async fn wake(at: &At, cx: &RunCx, notes: &Notes, wait_until_ready: bool) -> Result<(), StepError> {
+async fn wake(at: &At, cx: &RunCx, notes: &Notes, manner: Manner) -> Result<(), StepError> {
     let known = notes.of(&at.instance);
     let Some(before) = at.before(cx, &known)? else { return Ok(()) };
-    if known.was_up {
-        at.nothing_is_half_filled(cx, &sources(&before, &mounts_of(&before.parts))).await?;
-        let adapter = at.adapter()?;
-        // A container that starts wakes all of its programs; one that still runs was left half way to rest.
-        if at.engine().find(at.container()).await?.is_some_and(|view| view.is_up()) {
-            adapter.wake(at.engine()).await?;
-        }
-        at.engine().start(at.container()).await?;
-        at.engine().set_restart_policy(at.container(), &before.definition.restart).await?;
-        if wait_until_ready && before.answers() {
-            let ready = adapter.ready(at.engine(), before.version.as_ref(), &|text| cx.note(text)).await;
-            ready.map_err(|error| LeftAsIs {
-                reason: format!("the old container runs on the old data, but is not ready: {}", chain(&error)),
-            })?;
-        }
-        return Ok(());
+    let policy = &before.definition.restart;
+    if !known.was_up {
+        return Ok(at.engine().set_restart_policy(at.container(), policy).await?);
     }
-    at.engine().set_restart_policy(at.container(), &before.definition.restart).await?;
+    // A snapshot only reads, so that nothing but the engine is needed to undo it.
+    if manner != Manner::Snapshot {
+        at.nothing_is_half_filled(cx, &sources(&before, &mounts_of(&before.parts))).await?;
+    }
+    let view = at.engine().find(at.container()).await?;
+    let never_stopped = view.is_some_and(|view| view.is_up() && Life::of(&view) == before.life);
+    at.engine().start(at.container()).await?;
+    at.engine().set_restart_policy(at.container(), policy).await?;
+    let adapter = at.adapter()?;
+    if never_stopped && let Err(error) = adapter.wake(at.engine()).await {
+        // It was left half way to rest. A start from the beginning wakes all of its programs.
+        cx.warn(format!("{}; its container is started anew", chain(&error)));
+        at.engine().set_restart_policy(at.container(), &RestartPolicy::no()).await?;
+        at.engine().stop(at.container(), adapter.stop_grace()).await?;
+        at.engine().start(at.container()).await?;
+        at.engine().set_restart_policy(at.container(), policy).await?;
+    }
+    if manner != Manner::Snapshot && before.answers() {
+        let ready = adapter.ready(at.engine(), before.version.as_ref(), &|text| cx.note(text)).await;
+        ready.map_err(|error| LeftAsIs {
+            reason: format!("the old container runs on the old data, but is not ready: {}", chain(&error)),
+        })?;
+    }
     Ok(())
 }
 
@@ -129,7 +146,7 @@ async fn wake(at: &At, cx: &RunCx, notes: &Notes, wait_until_ready: bool) -> Res
 /// running: the container that is there, unless its data is half filled.
 async fn salvage(at: &At, cx: &RunCx, notes: &Notes, left: LeftAsIs) -> LeftAsIs {
     let known = notes.of(&at.instance);
-    let tried = async {
+    let tried = async || {
         let before = at.before(cx, &known)?;
         let mounts = before.as_ref().map(|before| sources(before, &mounts_of(&before.parts))).unwrap_or_default();
         super::data::put_newest_back(at, cx, &mounts).await?;
@@ -140,7 +157,15 @@ async fn salvage(at: &At, cx: &RunCx, notes: &Notes, left: LeftAsIs) -> LeftAsIs
         }
         Ok::<_, StepError>(())
     };
-    let running = match tried.await {
+    let mut last = tried().await;
+    for pause in &cx.retry.pauses {
+        if last.is_ok() {
+            break;
+        }
+        tokio::time::sleep(*pause).await;
+        last = tried().await;
+    }
+    let running = match last {
         Ok(()) => "the container that is there was started on the data that belongs to it".to_owned(),
         Err(error) => format!("nothing runs: {}", chain(&*error)),
     };
@@ -165,6 +190,6 @@ impl Step<Notes> for Wake {
     }
 
     async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
-        wake(&self.at, cx, notes, false).await
+        wake(&self.at, cx, notes, Manner::Snapshot).await
     }
 }

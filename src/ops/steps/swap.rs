@@ -40,6 +40,9 @@ impl Step<Notes> for Park {
     async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
         let at = &self.at;
         let Some(before) = at.before(cx, &notes.of(&at.instance))? else { return Ok(()) };
+        if at.engine().find(at.container()).await?.is_some() {
+            at.still_rests(notes).await?;
+        }
         let holder = layout::holder_container(&cx.run, &at.instance, "before");
         let image = &before.definition.image_id;
         at.engine().tag(image, &layout::pin_tag(at.container(), image)).await?;
@@ -107,7 +110,10 @@ impl Step<Notes> for Create {
     }
 
     async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
-        Ok(self.at.engine().create(&self.definition(cx, notes)?).await?)
+        let at = &self.at;
+        at.engine().create(&self.definition(cx, notes)?).await?;
+        notes.of_mut(&at.instance).created = at.engine().find(at.container()).await?.map(|view| view.id);
+        Ok(())
     }
 
     async fn undo(&self, cx: &RunCx, notes: &Notes) -> Result<(), StepError> {
@@ -122,6 +128,14 @@ impl Step<Notes> for Create {
         if is_old {
             return Ok(());
         }
+        // Somebody else started it, so that it has touched the data although this run never did.
+        if self.from == From::Target
+            && (view.started_at.is_some() || view.is_up())
+            && !cx.undone.contains(&at.step("start"))
+        {
+            undo_start(at, cx, notes, true).await?;
+        }
+        at.engine().stop(at.container(), at.adapter()?.stop_grace()).await?;
         Ok(at.engine().remove(at.container()).await?)
     }
 }
@@ -159,23 +173,29 @@ impl Step<Notes> for Start {
     }
 
     async fn undo(&self, cx: &RunCx, notes: &Notes) -> Result<(), StepError> {
-        let (at, adapter) = (&self.at, self.at.adapter()?);
-        if let Some(view) = at.engine().find(at.container()).await? {
-            if view.started_at.is_none() && !view.is_up() {
-                return Ok(());
-            }
-            at.engine().stop(at.container(), adapter.stop_grace()).await?;
-        }
-        at.tools.state.drop_evidence(&at.instance)?;
-        if !self.puts_data_back {
+        undo_start(&self.at, cx, notes, self.puts_data_back).await
+    }
+}
+
+/// Stops what was started and, in an upgrade, puts the data of before back. Only the very container that was created
+/// for the new image, and never started, proves that there is nothing to put back.
+async fn undo_start(at: &At, cx: &RunCx, notes: &Notes, puts_data_back: bool) -> Result<(), StepError> {
+    let known = notes.of(&at.instance);
+    if let Some(view) = at.engine().find(at.container()).await? {
+        let is_ours = known.created.as_ref() == Some(&view.id);
+        if is_ours && view.started_at.is_none() && !view.is_up() {
             return Ok(());
         }
-        let known = notes.of(&at.instance);
-        let file = known.manifest.as_ref().ok_or("there is no snapshot to put the data back from")?;
-        let manifest: Manifest = at.tools.state.attached(&cx.run, file)?;
-        let before = at.before_or_fail(cx, notes)?;
-        put_back(at, cx, &before.definition.mounts, &manifest).await
+        at.engine().stop(at.container(), at.adapter()?.stop_grace()).await?;
     }
+    at.tools.state.drop_evidence(&at.instance)?;
+    if !puts_data_back {
+        return Ok(());
+    }
+    let file = known.manifest.as_ref().ok_or("there is no snapshot to put the data back from")?;
+    let manifest: Manifest = at.tools.state.attached(&cx.run, file)?;
+    let before = at.before_or_fail(cx, notes)?;
+    put_back(at, cx, &before.definition.mounts, &manifest).await
 }
 
 /// The checks passed: users may write from now on. No effect but its record in the journal, after which no crash

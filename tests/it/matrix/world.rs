@@ -189,7 +189,7 @@ impl World {
             }
             Workflow::Restore { .. } | Workflow::RestoreGone => {
                 let instance = InstanceName::new("production").unwrap();
-                let plan = restore::plan(&tools, &instance, &Selector::BeforeUpgrade);
+                let plan = restore::plan(&tools, &instance, &Selector::BeforeUpgrade, false);
                 Plan::Restore(self.runtime.block_on(plan).unwrap())
             }
         };

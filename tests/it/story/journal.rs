@@ -24,12 +24,8 @@ impl Journal {
         let whole = &text[..=text.rfind('\n')?];
         let mut lines = whole.lines().map(|line| serde_json::from_str::<Value>(line).expect("a JSON line"));
         let header = lines.next()?;
-        let mut journal = Self {
-            run: header["run"].as_str().expect("a run").into(),
-            header,
-            records: Vec::new(),
-            outcome: None,
-        };
+        let mut journal =
+            Self { run: header["run"].as_str().expect("a run").into(), header, records: Vec::new(), outcome: None };
         for line in lines {
             let step = line["step"].as_u64().map(|step| usize::try_from(step).unwrap());
             let name = step.map(|step| journal.header["steps"][step].as_str().unwrap().to_owned());

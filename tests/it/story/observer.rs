@@ -59,8 +59,17 @@ impl Observer {
 
     /// Fails if there were ever two at once.
     pub async fn nothing_ran_twice(mut self) {
-        docker_ok(&["create", "--name", &self.sentinel, "--tmpfs", "/appsmith-stacks", "--label", "last=yes", &self.image])
-            .await;
+        docker_ok(&[
+            "create",
+            "--name",
+            &self.sentinel,
+            "--tmpfs",
+            "/appsmith-stacks",
+            "--label",
+            "last=yes",
+            &self.image,
+        ])
+        .await;
         docker_ok(&["rm", &self.sentinel]).await;
         let wrong = tokio::time::timeout(super::LIMIT, &mut self.reader).await.expect("the events end").unwrap();
         let _ = self.events.kill().await;
@@ -85,7 +94,8 @@ async fn follow(
         if name == sentinel {
             if let Some(flowing) = flowing.take() {
                 // What runs already counts, too.
-                for id in docker_ok(&["ps", "-aq", "--no-trunc", "--filter", &format!("volume={volume}")]).await.lines() {
+                for id in docker_ok(&["ps", "-aq", "--no-trunc", "--filter", &format!("volume={volume}")]).await.lines()
+                {
                     if let Some(found) = inspect(id, &volume).await {
                         seen.insert(id.to_owned(), found);
                     }

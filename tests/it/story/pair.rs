@@ -347,9 +347,9 @@ impl Site {
     /// Waits until the app says that it is well.
     pub async fn is_well(&self) {
         wait_for(&format!("{} to be well", self.container), async || {
-            self.get("/api/v1/health").await.filter(|answer| {
-                answer.starts_with("HTTP/1.1 200") && answer.contains("All systems are up")
-            })
+            self.get("/api/v1/health")
+                .await
+                .filter(|answer| answer.starts_with("HTTP/1.1 200") && answer.contains("All systems are up"))
         })
         .await;
     }
@@ -390,6 +390,10 @@ fn free_port() -> u16 {
 fn porter() -> PathBuf {
     let beside = PathBuf::from(env!("CARGO_BIN_EXE_tidegate")).with_file_name("tidegate-porter-static");
     let path = std::env::var_os("TIDEGATE_PORTER").map_or(beside, PathBuf::from);
-    assert!(path.is_file(), "run scripts/build-porter first, or say in TIDEGATE_PORTER where it is; not at {}", path.display());
+    assert!(
+        path.is_file(),
+        "run scripts/build-porter first, or say in TIDEGATE_PORTER where it is; not at {}",
+        path.display()
+    );
     path
 }
