@@ -190,7 +190,7 @@ where
                 }
                 return Ok(Driven { outcome, failure });
             }
-            Next::Run(_) if cx.cancel.is_cancelled() => {
+            Next::Run(step) if cx.cancel.is_cancelled() && !state.is_kept(step) => {
                 journal.append(&Record::RollBack { at: cx.now(), reason: "stopped on request".into() }).await?;
             }
             Next::Run(step) => {
@@ -199,9 +199,8 @@ where
                 let name = &shapes[step].name;
                 let clock = Instant::now();
                 cx.events.emit(Event::StepStarted { step: name.clone(), number: step + 1, of, undo: false });
-                let mut draft = notes.clone();
-                let span = tracing::info_span!("step", run = %cx.run, step = %name);
-                let record = match steps[step].run(&cx, &mut draft).instrument(span).await {
+                let (ran, draft) = run(&*steps[step], &cx, &notes, state.is_kept(step)).await;
+                let record = match ran {
                     Ok(()) => {
                         notes = draft.clone();
                         let milliseconds = millis(clock);
@@ -230,6 +229,28 @@ where
                 let record = undo(&*steps[step], step, of, &cx, &notes).await;
                 journal.append(&record).await?;
             }
+        }
+    }
+}
+
+/// A step of a stage that was reopened is tried again like a service undo: it cannot be taken back any more.
+async fn run<N: Clone + Send + Sync>(
+    step: &dyn Step<N>,
+    cx: &RunCx,
+    notes: &N,
+    is_kept: bool,
+) -> (Result<(), StepError>, N) {
+    let mut pauses = cx.retry.pauses.iter().filter(|_| is_kept);
+    loop {
+        let mut draft = notes.clone();
+        let span = tracing::info_span!("step", run = %cx.run, step = %step.name());
+        let ran = step.run(cx, &mut draft).instrument(span).await;
+        match (ran, pauses.next()) {
+            (Err(error), Some(pause)) => {
+                tracing::info!(run = %cx.run, step = %step.name(), error = %chain(&*error), "step is tried again");
+                tokio::time::sleep(*pause).await;
+            }
+            (ran, _) => return (ran, draft),
         }
     }
 }

@@ -57,7 +57,8 @@ pub enum Outcome {
     Completed,
     /// Every step that may be undone is undone.
     RolledBack,
-    /// A service undo failed after retries; all others were tried. A person must look.
+    /// A service undo failed after retries, or a step of a stage that was reopened; all other undos were tried. A
+    /// person must look.
     Stuck,
 }
 
@@ -147,7 +148,7 @@ impl RunState {
             if to == S::Done && reopens {
                 self.reopened.extend(self.shapes[step].stage);
             }
-            self.rolling_back |= to == S::Failed;
+            self.rolling_back |= to == S::Failed && !self.is_kept(step);
             self.states[step] = to;
         })
     }
@@ -156,8 +157,12 @@ impl RunState {
         let stuck = self.finished == Some(Outcome::Stuck);
         stuck.then(|| {
             self.finished = None;
-            for state in self.states.iter_mut().filter(|state| **state == StepState::UndoFailed) {
-                *state = StepState::Undoing;
+            for index in 0..self.states.len() {
+                match self.states[index] {
+                    StepState::UndoFailed => self.states[index] = StepState::Undoing,
+                    StepState::Failed if self.is_kept(index) => self.states[index] = StepState::Started,
+                    _ => {}
+                }
             }
         })
     }
@@ -168,22 +173,31 @@ impl RunState {
         if let Some(outcome) = self.finished {
             return Next::Finish(outcome);
         }
+        // Whatever else fails, what was reopened to users is seen through to its end.
+        let unfinished = |index: &usize| matches!(self.states[*index], S::Pending | S::Started) && self.is_kept(*index);
+        if let Some(index) = (0..self.states.len()).find(unfinished) {
+            return Next::Run(index);
+        }
+        let given_up = (0..self.states.len()).any(|index| self.states[index] == S::Failed && self.is_kept(index));
         if self.rolling_back {
             let open = |index: &usize| {
                 matches!(self.states[*index], S::Started | S::Done | S::Failed | S::Undoing) && !self.is_kept(*index)
             };
             return match (0..self.states.len()).rev().find(open) {
                 Some(index) => Next::Undo(index),
-                None if self.failed_service_undos().next().is_some() => Next::Finish(Outcome::Stuck),
+                None if given_up || self.failed_service_undos().next().is_some() => Next::Finish(Outcome::Stuck),
                 None => Next::Finish(Outcome::RolledBack),
             };
+        }
+        if given_up {
+            return Next::Finish(Outcome::Stuck);
         }
         let first_open = self.states.iter().position(|state| matches!(state, S::Pending | S::Started));
         first_open.map_or(Next::Finish(Outcome::Completed), Next::Run)
     }
 
-    /// Behind the barrier: its stage was reopened, so it is never undone.
-    fn is_kept(&self, index: usize) -> bool {
+    /// Behind the barrier: its stage was reopened, so it is never undone, and what is left of it is done.
+    pub fn is_kept(&self, index: usize) -> bool {
         self.shapes[index].stage.is_some_and(|stage| self.reopened.contains(&stage))
     }
 
