@@ -1,5 +1,6 @@
 //! The steps that workflows are made of. Each may be run again after any partial run, and so may its undo.
 
+mod back;
 mod check;
 mod data;
 mod image;
@@ -22,12 +23,14 @@ use std::sync::Arc;
 
 use super::Tools;
 use super::notes::{Before, InstanceNotes, Notes};
-use crate::engine::{Answer, ContainerEngine, HelperMount, Labels, Listing, PorterRequest};
+use crate::engine::{
+    Answer, ContainerEngine, ContainerState, ContainerView, EngineError, HelperMount, Labels, Listing, PorterRequest,
+};
 use crate::instance::InstanceAdapter;
-use crate::model::definition::MountSource;
+use crate::model::definition::{Definition, MountSource, RestartPolicy};
 use crate::model::ids::{InstanceName, RunId};
 use crate::model::layout;
-use crate::workflow::{LeftAsIs, RunCx, StepError};
+use crate::workflow::{LeftAsIs, RunCx, StepError, chain};
 
 /// What every step of one instance needs.
 #[derive(Clone, Debug)]
@@ -112,6 +115,29 @@ impl At {
         Ok(())
     }
 
+    /// Stops it, and sees to it that no restart of the engine starts it again.
+    async fn hold_still(&self) -> Result<(), StepError> {
+        let Some(view) = self.engine().find(self.container()).await? else { return Ok(()) };
+        if view.restart != RestartPolicy::no() {
+            self.engine().set_restart_policy(self.container(), &RestartPolicy::no()).await?;
+        }
+        Ok(self.engine().stop(self.container(), self.adapter()?.stop_grace()).await?)
+    }
+
+    /// Asks the engine again after each of the run's pauses.
+    async fn persist<F>(&self, cx: &RunCx, ask: impl Fn() -> F) -> Result<(), StepError>
+    where
+        F: Future<Output = Result<(), EngineError>>,
+    {
+        let mut pauses = cx.retry.pauses.iter();
+        while let Err(error) = ask().await {
+            let Some(pause) = pauses.next() else { return Err(error.into()) };
+            tracing::info!(run = %cx.run, error = %chain(&error), "engine is asked again");
+            tokio::time::sleep(*pause).await;
+        }
+        Ok(())
+    }
+
     /// An undo that rests on the undo of `step` must not go on if that one failed.
     fn rests_on(&self, cx: &RunCx, verbs: &[&str], danger: &str) -> Result<(), LeftAsIs> {
         let failed = verbs.iter().map(|verb| self.step(verb)).find(|step| cx.undo_failed.contains(step));
@@ -125,6 +151,26 @@ impl At {
 /// The distinct things that are mounted at `destinations`.
 fn sources(before: &Before, destinations: &[String]) -> Vec<MountSource> {
     destinations.iter().filter_map(|destination| before.source_of(destination).cloned()).collect()
+}
+
+/// A container as it would be if it were created from that and not started: for adapters, which look at its mounts.
+fn view_of(definition: &Definition) -> ContainerView {
+    ContainerView {
+        id: String::new(),
+        name: definition.container.clone(),
+        state: ContainerState::Created,
+        exit_code: None,
+        oom_killed: false,
+        restart_count: 0,
+        started_at: None,
+        health: None,
+        image_id: definition.image_id.clone(),
+        image_ref: definition.image_ref.clone(),
+        labels: Labels::new(),
+        restart: definition.restart.clone(),
+        auto_remove: false,
+        mounts: definition.mounts.clone(),
+    }
 }
 
 /// A porter job gave up.

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::data::put_back;
+use super::back::put_back;
 use super::{At, sources};
 use crate::model::definition::Definition;
 use crate::model::gate::Evidence;
@@ -10,7 +10,7 @@ use crate::model::layout;
 use crate::model::manifest::Manifest;
 use crate::model::part::mounts_of;
 use crate::ops::notes::Notes;
-use crate::workflow::{RunCx, Step, StepError, UndoKind, chain};
+use crate::workflow::{RunCx, Step, StepError, UndoKind};
 
 /// Removes the container (never with its volumes) and holds its image. Its undo creates it again as it was.
 ///
@@ -121,6 +121,10 @@ impl Step<Notes> for Create {
         if is_old {
             return Ok(());
         }
+        if self.from == From::Snapshot {
+            // An earlier try may have ended with it running; its data is not what it is about.
+            at.hold_still().await?;
+        }
         Ok(at.engine().remove(at.container()).await?)
     }
 }
@@ -158,22 +162,24 @@ impl Step<Notes> for Start {
     }
 
     async fn undo(&self, cx: &RunCx, notes: &Notes) -> Result<(), StepError> {
-        let (at, adapter) = (&self.at, self.at.adapter()?);
-        if let Some(view) = at.engine().find(at.container()).await? {
-            if view.started_at.is_none() && !view.is_up() {
-                return Ok(());
-            }
-            at.engine().stop(at.container(), adapter.stop_grace()).await?;
+        let (at, known) = (&self.at, notes.of(&self.at.instance));
+        let view = at.engine().find(at.container()).await?;
+        let began = view.is_none_or(|view| view.started_at.is_some() || view.is_up());
+        if began {
+            at.hold_still().await?;
+            at.tools.state.drop_evidence(&at.instance)?;
         }
-        at.tools.state.drop_evidence(&at.instance)?;
         if !self.puts_data_back {
             return Ok(());
         }
-        let known = notes.of(&at.instance);
-        let file = known.manifest.as_ref().ok_or("there is no snapshot to put the data back from")?;
-        let manifest: Manifest = at.tools.state.attached(&cx.run, file)?;
-        let before = at.before_or_fail(cx, notes)?;
-        put_back(at, cx, &before.definition.mounts, &manifest).await
+        if began {
+            let file = known.manifest.as_ref().ok_or("there is no snapshot to put the data back from")?;
+            let manifest: Manifest = at.tools.state.attached(&cx.run, file)?;
+            put_back(at, cx, &at.before_or_fail(cx, notes)?.definition, &manifest).await?;
+        }
+        // As long as it is there somebody may start it on the data of before. So this is not undone without that,
+        // and is done from the start when it is tried again.
+        at.persist(cx, || at.engine().remove(at.container())).await
     }
 }
 
@@ -204,7 +210,8 @@ impl Step<Notes> for Reopen {
     }
 }
 
-/// Gives the restart policy back, and keeps what the checks proved.
+/// Sees to it that it runs, gives the restart policy back, and keeps what the checks proved. Users are in: this is
+/// never undone, so it is tried again like an undo.
 #[derive(Debug)]
 pub struct Open {
     /// Where.
@@ -230,13 +237,9 @@ impl Step<Notes> for Open {
             (None, Some(policy)) => policy.clone(),
             (None, None) => return Err("nothing is known of its restart policy".into()),
         };
-        // Users are in: this is not undone any more, and left out it would be missed only at the next reboot.
-        let mut pauses = cx.retry.pauses.iter();
-        while let Err(error) = at.engine().set_restart_policy(at.container(), &policy).await {
-            let Some(pause) = pauses.next() else { return Err(error.into()) };
-            tracing::info!(error = %chain(&error), "restart policy not put back yet");
-            tokio::time::sleep(*pause).await;
-        }
+        // Until now nobody but us would have started it after a reboot.
+        at.engine().start(at.container()).await?;
+        at.engine().set_restart_policy(at.container(), &policy).await?;
         if let (true, Some(target), Some(verdict)) = (self.counts, known.target, known.verdict) {
             at.tools.state.keep_evidence(&Evidence {
                 instance: at.instance.clone(),

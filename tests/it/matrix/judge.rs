@@ -214,7 +214,7 @@ fn leftovers(world: &World, story: Option<&Story>, outcome: Option<Outcome>, wro
         }
         let evidence = world.state.evidence(&InstanceName::new(instance).unwrap());
         let image = world.pair(instance).image;
-        wrongs.unless(evidence.is_none() || evidence.map(|it| it.image_ref) == image, || {
+        wrongs.unless(evidence.is_none() || image.is_none() || evidence.map(|it| it.image_ref) == image, || {
             format!("there is evidence for another image than the one that `{instance}` runs on")
         });
     }
