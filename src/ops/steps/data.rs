@@ -123,6 +123,8 @@ impl Step<Notes> for Aside {
 
     async fn undo(&self, cx: &RunCx, notes: &Notes) -> Result<(), StepError> {
         self.at.rests_on(cx, &["start", "create"], "its data may be in use")?;
+        // An earlier try may have ended with the old container running.
+        self.at.hold_still().await?;
         let (manifest, definition) = fetched(&self.at, cx, notes)?;
         let run = cx.run.to_string();
         for (_, source) in data_mounts(&definition.mounts, &manifest)? {

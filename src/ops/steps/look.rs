@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{At, sources};
+use super::At;
 use crate::engine::{ContainerView, HelperMount, Listing, PorterRequest};
 use crate::model::definition::{Definition, MountSource};
 use crate::model::ids::InstanceName;
@@ -135,19 +135,18 @@ impl Step<Notes> for Look {
     async fn undo(&self, cx: &RunCx, notes: &Notes) -> Result<(), StepError> {
         let at = &self.at;
         at.engine().remove(&layout::helper_container(&cx.run, &at.instance)).await?;
-        at.engine().remove(&layout::porter_container(&cx.run, &at.instance)).await?;
         if let Some(failed) = cx.undo_failed.iter().find(|step| step.ends_with(at.instance.as_str())) {
             // Not done, so that it is tried again when the others are.
             let reason = format!("`{failed}` could not be undone, so all that was set aside stays");
             return Err(LeftAsIs { reason }.into());
         }
-        let Some(before) = at.before(cx, &notes.of(&at.instance))? else { return Ok(()) };
-        for source in sources(&before, &mounts_of(&before.parts)) {
+        for source in at.data_sources(cx, &notes.of(&at.instance))? {
             let listing = at.list(cx, &source, list_request(Default::default(), Vec::new())).await?;
             for run in listing.asides.into_iter().filter(|aside| aside.starts_with(cx.run.as_str())) {
                 at.porter(cx, &source, &PorterRequest::Drop { root: layout::helper_target(0), run }).await?;
             }
         }
+        at.engine().remove(&layout::porter_container(&cx.run, &at.instance)).await?;
         at.engine().remove(&layout::holder_container(&cx.run, &at.instance, "before")).await?;
         Ok(())
     }

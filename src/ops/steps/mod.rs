@@ -30,6 +30,8 @@ use crate::instance::InstanceAdapter;
 use crate::model::definition::{Definition, MountSource, RestartPolicy};
 use crate::model::ids::{InstanceName, RunId};
 use crate::model::layout;
+use crate::model::manifest::Manifest;
+use crate::model::part::mounts_of;
 use crate::workflow::{LeftAsIs, RunCx, StepError, chain};
 
 /// What every step of one instance needs.
@@ -76,6 +78,28 @@ impl At {
     fn before_or_fail(&self, cx: &RunCx, notes: &Notes) -> Result<Before, StepError> {
         let none = || format!("nothing is known of `{}` from before", self.instance);
         Ok(self.before(cx, &notes.of(&self.instance))?.ok_or_else(none)?)
+    }
+
+    /// The distinct things that data of the instance lies at: that of before, and that of a snapshot put in its place.
+    fn data_sources(&self, cx: &RunCx, known: &InstanceNotes) -> Result<Vec<MountSource>, StepError> {
+        let mut all = Vec::new();
+        if let Some(before) = self.before(cx, known)? {
+            all.extend(sources(&before, &mounts_of(&before.parts)));
+        }
+        if let (Some(manifest), Some(definition)) = (&known.manifest, &known.definition) {
+            let manifest: Manifest = self.tools.state.attached(&cx.run, manifest)?;
+            let definition: Definition = self.tools.state.attached(&cx.run, definition)?;
+            let data = data::data_mounts(&definition.mounts, &manifest)?;
+            all.extend(data.into_iter().map(|(_, source)| source));
+        }
+        let mut seen = Vec::new();
+        all.retain(|source| {
+            !seen.contains(source) && {
+                seen.push(source.clone());
+                true
+            }
+        });
+        Ok(all)
     }
 
     /// One porter job at one mount of the instance.

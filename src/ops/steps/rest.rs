@@ -3,11 +3,10 @@
 use async_trait::async_trait;
 
 use super::back::take_back;
-use super::data::data_mounts;
 use super::look::survey;
 use super::{At, sources};
 use crate::engine::PorterRequest;
-use crate::instance::Cleanliness;
+use crate::instance::{Cleanliness, InstanceError};
 use crate::model::definition::{Definition, RestartPolicy};
 use crate::model::layout::helper_target;
 use crate::model::manifest::Manifest;
@@ -119,10 +118,15 @@ async fn wake(at: &At, cx: &RunCx, notes: &Notes, wait_until_ready: bool) -> Res
         at.engine().start(at.container()).await?;
         at.engine().set_restart_policy(at.container(), &before.definition.restart).await?;
         if wait_until_ready && before.answers() {
-            let ready = adapter.ready(at.engine(), before.version.as_ref(), &|text| cx.note(text)).await;
-            ready.map_err(|error| LeftAsIs {
-                reason: format!("the old container runs on the old data, but is not ready: {}", chain(&error)),
-            })?;
+            match adapter.ready(at.engine(), before.version.as_ref(), &|text| cx.note(text)).await {
+                Ok(()) => {}
+                // Says nothing of the app, so it is worth another try.
+                Err(InstanceError::Engine(error)) => return Err(error.into()),
+                Err(error) => {
+                    let reason = format!("the old container runs on the old data, but is not ready: {}", chain(&error));
+                    return Err(LeftAsIs { reason }.into());
+                }
+            }
         }
         return Ok(());
     }
@@ -134,7 +138,7 @@ async fn wake(at: &At, cx: &RunCx, notes: &Notes, wait_until_ready: bool) -> Res
 /// run is left running.
 async fn salvage(at: &At, cx: &RunCx, notes: &Notes, left: LeftAsIs) -> LeftAsIs {
     let running = match stand_in(at, cx, notes).await {
-        Ok(()) => "the container that is there was started on the data that belongs to it".to_owned(),
+        Ok(running) => running.to_owned(),
         Err(error) => format!("nothing runs: {}", chain(&*error)),
     };
     LeftAsIs { reason: format!("{}; {running}", left.reason) }
@@ -148,20 +152,13 @@ async fn salvage(at: &At, cx: &RunCx, notes: &Notes, left: LeftAsIs) -> LeftAsIs
 /// | `create`, upgrade | that of before | nothing: its name is taken by a container that must not touch it |
 /// | `create`, restore | the snapshot's | the new container |
 /// | others | that of before, or else half of both | the old container, or nothing |
-async fn stand_in(at: &At, cx: &RunCx, notes: &Notes) -> Result<(), StepError> {
+async fn stand_in(at: &At, cx: &RunCx, notes: &Notes) -> Result<&'static str, StepError> {
     let known = notes.of(&at.instance);
     let failed = |verb: &str| cx.undo_failed.contains(&at.step(verb));
     let before = at.before(cx, &known)?;
     let snapshot = known.definition.as_ref().map(|file| at.tools.state.attached::<Definition>(&cx.run, file));
     let snapshot = snapshot.transpose()?;
-    let mut mounts = before.as_ref().map(|before| sources(before, &mounts_of(&before.parts))).unwrap_or_default();
-    if let (Some(definition), Some(file)) = (&snapshot, &known.manifest) {
-        let manifest: Manifest = at.tools.state.attached(&cx.run, file)?;
-        let data = data_mounts(&definition.mounts, &manifest)?;
-        mounts.extend(
-            data.into_iter().map(|(_, source)| source).filter(|source| !mounts.contains(source)).collect::<Vec<_>>(),
-        );
-    }
+    let mounts = at.data_sources(cx, &known)?;
     let is_new = failed("start") || (failed("create") && snapshot.is_some());
     if !is_new {
         if failed("create") {
@@ -172,11 +169,17 @@ async fn stand_in(at: &At, cx: &RunCx, notes: &Notes) -> Result<(), StepError> {
                 at.porter(cx, source, &PorterRequest::Back { root: helper_target(0), run: cx.run.to_string() }).await?;
             }
         }
-        if let Some(before) = &before {
-            at.engine().create(&before.definition).await?;
-        }
-        return wake(at, cx, notes, false).await;
+        let Some(before) = &before else {
+            return Ok("its data is that of before; nothing runs, as before");
+        };
+        at.engine().create(&before.definition).await?;
+        wake(at, cx, notes, false).await?;
+        return Ok(match known.was_up {
+            true => "the old container was started on the data of before",
+            false => "the old container is there and stopped, as before",
+        });
     }
+    at.tools.state.drop_evidence(&at.instance)?;
     let up = at.engine().find(at.container()).await?.is_some_and(|view| view.is_up());
     if let (false, None, Some(before), Some(file)) = (up, &snapshot, &before, &known.manifest) {
         let manifest: Manifest = at.tools.state.attached(&cx.run, file)?;
@@ -188,7 +191,7 @@ async fn stand_in(at: &At, cx: &RunCx, notes: &Notes) -> Result<(), StepError> {
     if let Some(policy) = policy {
         at.engine().set_restart_policy(at.container(), &policy).await?;
     }
-    Ok(())
+    Ok("the new container was started on the data that belongs to it")
 }
 
 /// Wakes an instance as a step of its own, when a snapshot has read all it needs.
