@@ -9,7 +9,7 @@ FINISHED=
 # Setting up
 
 begin() {
-    mkdir -p "$WORK"
+    mkdir -p -m 700 "$WORK" "$WORK/run" "$WORK/log" "$WORK/proof"
     lock_demo
     trap 'the_end_came_early $?' EXIT
     trap 'exit 130' INT TERM
@@ -123,21 +123,30 @@ part() {
 tidegate_exits() {
     local wanted=$1 code=0
     shift
-    say "" "\$ tidegate$(printf ' %q' "$@")"
+    say "" "\$ tidegate $(quoted "$@")"
     tidegate "$@" || code=$?
     must_exit "$wanted" "$code"
 }
 
+quoted() {
+    local word line=
+    for word in "$@"; do
+        [[ $word != *" "* ]] || word="\"$word\""
+        line+="$word "
+    done
+    echo "${line% }"
+}
+
 # tidegate_asks WORD ARGUMENTS…: runs it on a terminal of its own and types the word when it asks. It must exit with 0.
 tidegate_asks() {
-    local word=$1 code=0 log="$WORK/terminal.log" typist
+    local word=$1 code=0 log="$WORK/log/terminal.log" typist
     shift
     say "" "\$ tidegate $*"
-    rm -f "$WORK/keyboard"
-    mkfifo "$WORK/keyboard"
+    rm -f "$WORK/run/keyboard"
+    mkfifo "$WORK/run/keyboard"
     : >"$log"
     # Opened for both ways, so that the keyboard is there from the beginning and never ends.
-    exec 8<>"$WORK/keyboard"
+    exec 8<>"$WORK/run/keyboard"
     # Only asked, somebody types; a word that nobody asked for would prove nothing.
     (wait_until 120 grep -q 'type the name' "$log" && echo "$word" >&8) &
     typist=$!
@@ -177,9 +186,9 @@ broken() {
 }
 
 same_data() {
-    diff "$2" "$3" >"$WORK/difference" || {
-        head -n 10 "$WORK/difference" >&2
-        die "it is not so: $1 (all of it in $WORK/difference)"
+    diff "$2" "$3" >"$WORK/proof/difference" || {
+        head -n 10 "$WORK/proof/difference" >&2
+        die "it is not so: $1 (all of it in $WORK/proof/difference)"
     }
     note "ok: $1"
 }
@@ -189,17 +198,17 @@ same_data() {
 
 summary() {
     part "summary"
-    tidegate runs --all --json >"$WORK/runs.json"
-    tidegate snapshots --json >"$WORK/snapshots.json"
+    tidegate runs --all --json >"$WORK/proof/runs.json"
+    tidegate snapshots --json >"$WORK/proof/snapshots.json"
     printf '   %-10s %-22s %-12s %s\n' RUN INSTANCES OUTCOME DOWN
     jq -r 'reverse | .[] | [.workflow + (if .forced then "!" else "" end), (.instances | join(",")), .outcome,
-        ([.down_seconds[] | "\(.[0]) \(.[1] * 10 | round / 10) s"] | join(", "))] | @tsv' "$WORK/runs.json" |
+        ([.down_seconds[] | "\(.[0]) \(.[1] * 10 | round / 10) s"] | join(", "))] | @tsv' "$WORK/proof/runs.json" |
         while IFS=$'\t' read -r workflow instances outcome down; do
             printf '   %-10s %-22s %-12s %s\n' "$workflow" "$instances" "$outcome" "$down"
         done
     note "(! forced, without gate and checks)"
-    jq -r '[.[].down_seconds[]] | group_by(.[0]) | .[] | "   \(.[0][0]) was down for \(map(.[1]) | add * 10 | round / 10) s in all"' "$WORK/runs.json"
-    jq -r '"   \(length) snapshots: \(map(.plain_bytes) | add / 1e6 | round) MB of data, stored as \(map(.stored_bytes) | add / 1e6 | round) MB"' "$WORK/snapshots.json"
+    jq -r '[.[].down_seconds[]] | group_by(.[0]) | .[] | "   \(.[0][0]) was down for \(map(.[1]) | add * 10 | round / 10) s in all"' "$WORK/proof/runs.json"
+    jq -r '"   \(length) snapshots: \(map(.plain_bytes) | add / 1e6 | round) MB of data, stored as \(map(.stored_bytes) | add / 1e6 | round) MB"' "$WORK/proof/snapshots.json"
     note "bytes in the store: $(find "$WORK/store" -type f -printf '%s\n' | awk '{ sum += $1 } END { printf "%.0f", sum }')"
     note "$SECONDS s in all"
     note "to go on by yourself: export PATH=$ROOT/target/debug:\$PATH TIDEGATE_CONFIG=$TIDEGATE_CONFIG"
@@ -213,7 +222,7 @@ the_end() {
 
 the_end_came_early() {
     [ -z "$FINISHED" ] || return 0
-    say "" "demo: $([ "$1" = 130 ] && echo interrupted || echo failed) in part $PART" \
+    say "" "demo: $([ "$1" = 130 ] && echo interrupted || echo failed) at: $PART" \
         "   logs: $WORK/log, docker logs $(container_of staging), docker logs $(container_of production)" \
         "   everything is left as it is, to be looked at; scripts/demo starts anew, scripts/demo --down removes it" >&2
     exit "$([ "$1" = 130 ] && echo 130 || echo 1)"
@@ -234,7 +243,7 @@ clear_stage() {
     [ -z "$containers" ] || docker rm -f -v $containers >/dev/null
     docker volume ls -q --filter "name=^$PREFIX-" | xargs -r docker volume rm >/dev/null
     stop_process s3
-    rm -rf "$WORK/state" "$WORK/store" "$WORK"/proof.* "$WORK"/{staging,production}.*
+    rm -rf "$WORK/state" "$WORK/store" "$WORK"/proof/*
     remove_pins
 }
 

@@ -64,7 +64,7 @@ await_instance() {
 is_well() { [ "$(health_of "$1")" = healthy ] && answers "http://127.0.0.1:$(port_of_instance "$1")/api/v1/health"; }
 
 health_of() { docker inspect --format '{{.State.Health.Status}}' "$(container_of "$1")"; }
-id_of() { docker inspect --format '{{.Id}} {{.State.StartedAt}}' "$(container_of "$1")"; }
+id_of() { docker inspect --format '{{.Id}} since {{.State.StartedAt}}' "$(container_of "$1")" | cut -c 1-12,65-; }
 version_of() { curl -fsS --max-time 5 "http://127.0.0.1:$(port_of_instance "$1")/info" | jq -r .version; }
 
 # The format of the data on disk. A newer version raises it when it migrates; an older one refuses to read it.
@@ -76,8 +76,8 @@ format_of() { docker cp "$(container_of "$1"):$STACKS/data/mongodb/.appsmith-mon
 # api INSTANCE METHOD PATH [JSON]: prints the answer's data. Fails where the outer or the inner status is an error.
 api() {
     local answer
-    answer=$(curl -sS --max-time 20 -b "$WORK/cookies.$1" -c "$WORK/cookies.$1" -H 'X-Requested-By: Appsmith' \
-        -X "$2" ${4:+-H 'Content-Type: application/json' --data "$4"} "http://127.0.0.1:$(port_of_instance "$1")/api/v1/$3")
+    answer=$(curl -sS --max-time 20 -b "$WORK/run/cookies.$1" -H 'X-Requested-By: Appsmith' -X "$2" \
+        ${4:+-H 'Content-Type: application/json' --data "$4"} "http://127.0.0.1:$(port_of_instance "$1")/api/v1/$3")
     if ! jq -e '.responseMeta.success' >/dev/null 2>&1 <<<"$answer"; then
         note "$2 $3 answers: ${answer:0:300}" >&2
         return 1
@@ -87,8 +87,8 @@ api() {
 
 # login INSTANCE: opens a session; prints who is logged in.
 login() {
-    rm -f "$WORK/cookies.$1"
-    curl -sS --max-time 20 -o /dev/null -c "$WORK/cookies.$1" -H 'X-Requested-By: Appsmith' \
+    rm -f "$WORK/run/cookies.$1"
+    curl -sS --max-time 20 -o /dev/null -c "$WORK/run/cookies.$1" -H 'X-Requested-By: Appsmith' \
         --data-urlencode "username=$ADMIN" --data-urlencode "password=$ADMIN_PASSWORD" \
         "http://127.0.0.1:$(port_of_instance "$1")/api/v1/login"
     api "$1" GET users/me | jq -r 'if .isAnonymous then "nobody" else .email end'
@@ -114,7 +114,8 @@ application() {
 # opens INSTANCE APPLICATION: whether its first page loads, with everything inside that answer.
 opens() {
     local app page view
-    read -r app page < <(application "$1" "$2")
+    view=$(application "$1" "$2")
+    read -r app page <<<"$view"
     view=$(api "$1" GET "consolidated-api/view?applicationId=$app&defaultPageId=$page") || return 1
     jq -e '[.[] | select(type == "object" and has("responseMeta")) | .responseMeta.success] | all' >/dev/null <<<"$view"
 }
@@ -127,7 +128,7 @@ opens() {
 fingerprint() {
     local container place scratch file=$2
     container=$(container_of "$1")
-    scratch=$(mktemp -d "$WORK/proof.XXXXXX")
+    scratch=$(mktemp -d "$WORK/proof/scratch.XXXXXX")
     local exclude=("${PASSING[@]/#/--exclude=}")
     for place in "${DATA[@]}"; do
         docker cp "$container:$STACKS/$place" - >"$scratch/tar"

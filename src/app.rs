@@ -19,7 +19,7 @@ use crate::instance::{InstanceAdapter, InstanceError};
 use crate::model::definition::MountSource;
 use crate::model::ids::InstanceName;
 use crate::ops::state::{StateDir, StateError};
-use crate::ops::{Settings, Tools};
+use crate::ops::{Settings, Tools, run};
 use crate::repository::{Repository, RepositoryError};
 use crate::smoke::http::HttpCheck;
 use crate::store::absent::AbsentStore;
@@ -176,7 +176,7 @@ fn settings(config: &Config) -> Settings {
         keep_aside: signed(config.restore.keep_aside),
         compression_level: config.snapshot.compression_level.into(),
         stall_timeout: config.store.stall_timeout,
-        retry: Retry::default(),
+        retry: Retry { outage: run::outage, ..Retry::default() },
         host: nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
     }
 }

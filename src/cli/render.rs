@@ -153,3 +153,26 @@ pub fn ago(then: &str, now: jiff::Timestamp) -> String {
         seconds => format!("{} days ago", seconds / 86_400),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_times_are_for_people() {
+        assert_eq!([0, 1023, 1024, 365_100_000].map(bytes), ["0 B", "1023 B", "1.0 KiB", "348.2 MiB"]);
+        let now = "2026-03-20T12:00:00Z".parse().unwrap();
+        let ago = |then| ago(then, now);
+        assert_eq!(ago("2026-03-20T11:59:30Z"), "30 s ago");
+        assert_eq!(ago("2026-03-20T11:00:01Z"), "59 min ago");
+        assert_eq!(ago("2026-03-18T12:00:01Z"), "47 h ago");
+        assert_eq!(ago("2026-03-10T12:00:00Z"), "10 days ago");
+        assert_eq!(ago("2026-03-20T12:00:09Z"), "in the future");
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_they_need_to_be() {
+        let rows = [vec!["a".into(), "long cell".into(), "x".into()], vec!["bb".into(), "c".into(), String::new()]];
+        assert_eq!(table(&["ID", "WHAT", "N"], &rows), "ID  WHAT       N\na   long cell  x\nbb  c\n");
+    }
+}

@@ -77,29 +77,63 @@ async fn end_open_runs(app: &App, instance: &InstanceName, out: &mut Render) -> 
 
 fn show(plan: &RestorePlan, now: jiff::Timestamp, out: &mut Render) {
     if out.is_json() {
-        return out.data(&Plan::Restore(plan.clone()));
+        out.data(&Plan::Restore(plan.clone()));
+    } else {
+        out.text(&text(plan, now));
     }
+}
+
+/// The plan for a person; the choice and its reason come first.
+fn text(plan: &RestorePlan, now: jiff::Timestamp) -> String {
     let mut text = format!(
         "restore {} to snapshot {}, taken {} ({}), version {}\n  because: {}\n",
         plan.instance,
         plan.snapshot,
         ago(&plan.taken_at, now),
-        plan.taken_at,
+        plan.taken_at.split('.').next().unwrap_or_default().replace('T', " "),
         plan.version,
         plan.why
     );
     for warning in &plan.warnings {
         text.push_str(&format!("  warning: {warning}\n"));
     }
-    text.push_str("  everything that users changed since then is taken out of service, and kept beside it\n");
+    text.push_str("  everything that users changed since then goes out of service, and is kept beside it\n");
     let from = plan.from.as_deref().unwrap_or("no container");
-    text.push_str(&format!(
-        "  now: {from}; fetches {}, writes {}\n",
-        bytes(plan.stored_bytes),
-        bytes(plan.plain_bytes)
-    ));
+    let (fetched, written) = (bytes(plan.stored_bytes), bytes(plan.plain_bytes));
+    text.push_str(&format!("  now: {from}; fetches {fetched}, writes {written}\n"));
     for place in &plan.places {
         text.push_str(&format!("  replaces in {place}; all else there stays\n"));
     }
-    out.text(&text);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::SnapshotId;
+
+    #[test]
+    fn the_plan_begins_with_the_choice_and_why() {
+        let plan = RestorePlan {
+            instance: InstanceName::new("production").unwrap(),
+            container: "appsmith".into(),
+            snapshot: SnapshotId::new("3fa4c1d2").unwrap(),
+            why: "its upgrade to v2.2 was forced past its checks, and this is the one taken right before".into(),
+            taken_at: "2026-03-20T03:00:00.123456789Z".into(),
+            version: "v2.1".into(),
+            plain_bytes: 348 << 20,
+            stored_bytes: 201 << 20,
+            places: vec!["/appsmith-stacks: configuration, database, git-storage".into()],
+            from: Some("appsmith/appsmith-ce:v2.2".into()),
+            warnings: vec!["9b1c22aa is newer, but was taken while the instance was unhealthy: its login fails".into()],
+        };
+        insta::assert_snapshot!(text(&plan, "2026-03-20T05:30:00Z".parse().unwrap()), @r#"
+        restore production to snapshot 3fa4c1d2, taken 2 h ago (2026-03-20 03:00:00), version v2.1
+          because: its upgrade to v2.2 was forced past its checks, and this is the one taken right before
+          warning: 9b1c22aa is newer, but was taken while the instance was unhealthy: its login fails
+          everything that users changed since then goes out of service, and is kept beside it
+          now: appsmith/appsmith-ce:v2.2; fetches 201.0 MiB, writes 348.0 MiB
+          replaces in /appsmith-stacks: configuration, database, git-storage; all else there stays
+        "#);
+    }
 }

@@ -41,7 +41,7 @@ pub async fn run(args: UpgradeArgs, config: &Config, out: &mut Render) -> Result
         tools(&app).instance(only)?;
     }
     let plan = upgrade::plan(tools(&app), &args.version, args.only.as_ref(), args.force, args.reason).await?;
-    show(&Plan::Upgrade(plan.clone()), &plan, out);
+    show(&plan, out);
     if args.consent.dry_run {
         return Ok(exit::DONE);
     }
@@ -60,27 +60,43 @@ pub async fn run(args: UpgradeArgs, config: &Config, out: &mut Render) -> Result
     Ok(tell(&report, out))
 }
 
-fn show(whole: &Plan, plan: &UpgradePlan, out: &mut Render) {
+fn show(plan: &UpgradePlan, out: &mut Render) {
     if out.is_json() {
-        return out.data(whole);
+        out.data(&Plan::Upgrade(plan.clone()));
+    } else {
+        out.text(&text(plan));
     }
+}
+
+/// The plan for a person.
+fn text(plan: &UpgradePlan) -> String {
     let mut text = format!("upgrade to {}\n", plan.reference);
     for skipped in &plan.skipped {
         text.push_str(&format!("  {skipped}: runs on it already\n"));
     }
     for stage in &plan.stages {
-        let gate = match (&stage.gate, plan.forced) {
-            (Some(previous), false) => format!("gate: the same image passed on {previous}; then "),
-            _ => String::new(),
-        };
-        let checks = if plan.forced { "NO checks (forced)" } else { "checks against how it is now" };
-        text.push_str(&format!(
-            "  {}: {gate}snapshot (it is down from here), swap {} for the new image, wait until ready, {checks}\n",
-            stage.instance, stage.from
-        ));
+        text.push_str(&format!("  {} (container {}, now {})\n", stage.instance, stage.container, stage.from));
+        match (&stage.gate, plan.forced) {
+            (Some(previous), false) => {
+                text.push_str(&format!(
+                    "    gate: this very image has passed its checks on {previous}, and {previous} runs on it\n"
+                ));
+            }
+            (Some(_), true) => text.push_str("    NO gate (forced)\n"),
+            (None, _) => {}
+        }
+        text.push_str("    down: rest, snapshot, read it back, swap the container, start, wait until ready\n");
+        text.push_str(if plan.forced {
+            "    NO checks (forced)\n"
+        } else {
+            "    checks: what works now must work then\n"
+        });
     }
-    text.push_str("  what fails is rolled back: image, definition and data; users' changes since the new image's start are lost then\n");
-    out.text(&text);
+    text.push_str(
+        "  what fails is rolled back: image, definition and data. What users write between the new image's start and\n  \
+         the end of its checks is lost then\n",
+    );
+    text
 }
 
 /// Says how an upgrade ended; also for one that was taken up.
@@ -115,4 +131,56 @@ pub fn tell(report: &RunReport, out: &mut Render) -> u8 {
         }
     }
     code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::upgrade::StagePlan;
+
+    fn plan(forced: bool) -> UpgradePlan {
+        let name = |name: &str| InstanceName::new(name).unwrap();
+        let stage = |instance: &str, gate: Option<&str>| StagePlan {
+            instance: name(instance),
+            container: format!("appsmith-{instance}"),
+            from: "appsmith/appsmith-ce:v2.1".into(),
+            gate: gate.map(name),
+        };
+        let stages = if forced {
+            vec![stage("production", Some("staging"))]
+        } else {
+            vec![stage("staging", None), stage("production", Some("staging"))]
+        };
+        let (reference, version) = ("appsmith/appsmith-ce:v2.2".into(), "v2.2".into());
+        UpgradePlan { reference, version, stages, skipped: vec![], forced, why: None }
+    }
+
+    #[test]
+    fn the_plan_says_what_is_done_to_whom() {
+        insta::assert_snapshot!(text(&plan(false)), @r#"
+        upgrade to appsmith/appsmith-ce:v2.2
+          staging (container appsmith-staging, now appsmith/appsmith-ce:v2.1)
+            down: rest, snapshot, read it back, swap the container, start, wait until ready
+            checks: what works now must work then
+          production (container appsmith-production, now appsmith/appsmith-ce:v2.1)
+            gate: this very image has passed its checks on staging, and staging runs on it
+            down: rest, snapshot, read it back, swap the container, start, wait until ready
+            checks: what works now must work then
+          what fails is rolled back: image, definition and data. What users write between the new image's start and
+          the end of its checks is lost then
+        "#);
+    }
+
+    #[test]
+    fn a_forced_plan_says_what_is_left_out() {
+        insta::assert_snapshot!(text(&plan(true)), @r#"
+        upgrade to appsmith/appsmith-ce:v2.2
+          production (container appsmith-production, now appsmith/appsmith-ce:v2.1)
+            NO gate (forced)
+            down: rest, snapshot, read it back, swap the container, start, wait until ready
+            NO checks (forced)
+          what fails is rolled back: image, definition and data. What users write between the new image's start and
+          the end of its checks is lost then
+        "#);
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::state::FileRef;
-use crate::engine::Listing;
+use crate::engine::{ContainerView, Listing};
 use crate::instance::Cleanliness;
 use crate::model::definition::{Definition, MountSource, RestartPolicy};
 use crate::model::ids::{ImageId, InstanceName, SnapshotId};
@@ -51,6 +51,12 @@ pub struct InstanceNotes {
     pub down_at: Option<String>,
     /// When it answered again, RFC 3339.
     pub up_at: Option<String>,
+    /// The container as it stood when it had come to rest: nobody may have started it since.
+    pub rested: Option<Life>,
+    /// What a snapshot of it holds, seen at rest; what was there while it ran may have changed until then.
+    pub parts: Option<Vec<PartPlan>>,
+    /// The id of the container that was created for the new image.
+    pub created: Option<String>,
     /// Whether it had shut down cleanly.
     pub clean: Option<Cleanliness>,
     /// The snapshot that is being written.
@@ -61,6 +67,23 @@ pub struct InstanceNotes {
     pub definition: Option<FileRef>,
     /// The outcome of the checks, for people.
     pub verdict: Option<VerdictNotes>,
+}
+
+/// One life of a container: another start, or another container of that name, is another life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Life {
+    /// The engine's id.
+    pub id: String,
+    /// When it was started last.
+    pub started_at: Option<String>,
+}
+
+impl Life {
+    /// Of a container as it is now.
+    pub fn of(view: &ContainerView) -> Self {
+        Self { id: view.id.clone(), started_at: view.started_at.clone() }
+    }
 }
 
 /// The snapshot that is being written.
@@ -113,6 +136,8 @@ pub struct VerdictNotes {
 pub struct Before {
     /// Its container.
     pub definition: Definition,
+    /// Its life at that moment.
+    pub life: Life,
     /// Its image.
     pub image: ImageRecord,
     /// Its version.

@@ -1,6 +1,7 @@
 //! Begins runs and takes up runs that were cut off. The same for every workflow.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -15,10 +16,16 @@ use super::upgrade::{self, Recovery, UpgradePlan};
 use super::{Tools, UnknownInstance};
 use crate::engine::EngineError;
 use crate::model::ids::{BadName, InstanceName, RunId};
+use crate::store::StoreError;
 use crate::workflow::{
     DriveError, Event, EventSink, FileJournal, Header, JOURNAL_FORMAT, Journal, JournalError, Outcome, Record, RunCx,
     RunState, Step, StepError, drive, shapes,
 };
+
+/// How long an engine may be away before a run is given up: a restart of it takes seconds, an update of it minutes.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(600);
+/// How long a roll back waits for the store.
+const STORE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a run does, as its journal keeps it. `--dry-run` prints it, and a run carries it out: the very same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -269,6 +276,22 @@ async fn carry_on(
         touched,
         cancelled: cx.cancel.is_cancelled(),
     })
+}
+
+/// Nothing else can be done while the engine is away; without the store an instance can at least be left running on
+/// what is there.
+pub fn outage(error: &(dyn std::error::Error + 'static)) -> Option<Duration> {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if let Some(EngineError::Unreachable { .. }) = cause.downcast_ref() {
+            return Some(ENGINE_PATIENCE);
+        }
+        if let Some(StoreError::Unreachable { .. }) = cause.downcast_ref() {
+            return Some(STORE_PATIENCE);
+        }
+        next = cause.source();
+    }
+    None
 }
 
 fn cx(tools: &Tools, run: &RunId, events: Arc<dyn EventSink>, cancel: CancellationToken, guard: Arc<Locks>) -> RunCx {

@@ -246,3 +246,20 @@ async fn sweep(unfinished: &Path) -> io::Result<()> {
 fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_from_other_trouble() {
+        let store = DirStore { root: "/backup".into(), written: AtomicU64::new(0) };
+        let key = ObjectKey("a".into());
+        let failed = |number| store.write_failed(&key, io::Error::from_raw_os_error(number));
+        assert!(matches!(failed(28), StoreError::Full { .. }), "ENOSPC");
+        assert!(matches!(failed(122), StoreError::Full { .. }), "EDQUOT");
+        assert!(matches!(failed(13), StoreError::Denied { .. }), "EACCES");
+        assert!(matches!(failed(30), StoreError::Denied { .. }), "EROFS");
+        assert!(matches!(failed(5), StoreError::Request { .. }), "EIO");
+    }
+}

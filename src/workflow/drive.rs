@@ -62,7 +62,7 @@ pub trait Step<N>: Send + Sync {
 /// Asked before each step and each undo: are the locks that this run rests on still its own?
 #[async_trait]
 pub trait Guard: Send + Sync + fmt::Debug {
-    /// Fails if another has taken over.
+    /// Fails if another has taken over, or if that cannot be found out now.
     async fn still_ours(&self) -> Result<(), StepError>;
 }
 
@@ -79,11 +79,32 @@ pub struct LeftAsIs {
 pub struct Retry {
     /// One new try after each of these.
     pub pauses: Vec<Duration>,
+    /// Says of an error that somebody is not reachable just now, and how long to be patient with that: such tries do
+    /// not count.
+    pub outage: fn(&(dyn std::error::Error + 'static)) -> Option<Duration>,
 }
+
+/// How long to wait before asking somebody again who was not reachable.
+const OUTAGE_PAUSE: Duration = Duration::from_secs(1);
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { pauses: [200, 1_000, 3_000, 8_000].map(Duration::from_millis).to_vec() }
+        Self { pauses: [200, 1_000, 3_000, 8_000].map(Duration::from_millis).to_vec(), outage: |_| None }
+    }
+}
+
+impl Retry {
+    /// Whether to try again; waits first. `outage` is what [`Retry::outage`] says of the error, `began` when the
+    /// first try was made.
+    async fn again(&self, outage: Option<Duration>, began: Instant, tries: &mut usize) -> bool {
+        if outage.is_some_and(|patience| began.elapsed() < patience) {
+            tokio::time::sleep(OUTAGE_PAUSE).await;
+            return true;
+        }
+        let Some(pause) = self.pauses.get(*tries) else { return false };
+        *tries += 1;
+        tokio::time::sleep(*pause).await;
+        true
     }
 }
 
@@ -113,6 +134,23 @@ impl RunCx {
         (self.clock)().to_string()
     }
 
+    /// Tries what must not be given up lightly, with the patience of a service undo.
+    pub async fn patiently<E, F>(&self, mut attempt: impl FnMut() -> F) -> Result<(), E>
+    where
+        E: std::error::Error + 'static,
+        F: Future<Output = Result<(), E>>,
+    {
+        let (began, mut tries) = (Instant::now(), 0);
+        loop {
+            let Err(error) = attempt().await else { return Ok(()) };
+            tracing::info!(run = %self.run, error = %chain(&error), "trying again");
+            let outage = (self.retry.outage)(&error);
+            if !self.retry.again(outage, began, &mut tries).await {
+                return Err(error);
+            }
+        }
+    }
+
     /// Tells a person something.
     pub fn note(&self, text: impl Into<String>) {
         self.events.emit(Event::Note { text: text.into(), warning: false });
@@ -133,8 +171,8 @@ pub enum DriveError {
     /// The journal contradicts itself.
     #[error("the journal of this run cannot be followed")]
     Illegal(#[from] IllegalRecord),
-    /// Another has taken the lock.
-    #[error("this run has lost its lock and stops where it is")]
+    /// Another has taken the lock, or the engine that keeps it did not answer for too long.
+    #[error("this run cannot be sure of its lock any more and stops where it is")]
     LostLock(#[source] StepError),
 }
 
@@ -194,13 +232,14 @@ where
                 journal.append(&Record::RollBack { at: cx.now(), reason: "stopped on request".into() }).await?;
             }
             Next::Run(step) => {
-                cx.guard.still_ours().await.map_err(DriveError::LostLock)?;
+                still_ours(&cx).await?;
                 journal.append(&Record::Started { step, at: cx.now() }).await?;
                 let name = &shapes[step].name;
                 let clock = Instant::now();
                 cx.events.emit(Event::StepStarted { step: name.clone(), number: step + 1, of, undo: false });
-                let (ran, draft) = run(&*steps[step], &cx, &notes, state.is_kept(step)).await;
-                let record = match ran {
+                let mut draft = notes.clone();
+                let span = tracing::info_span!("step", run = %cx.run, step = %name);
+                let record = match steps[step].run(&cx, &mut draft).instrument(span).await {
                     Ok(()) => {
                         notes = draft.clone();
                         let milliseconds = millis(clock);
@@ -223,7 +262,7 @@ where
                 journal.append(&record).await?;
             }
             Next::Undo(step) => {
-                cx.guard.still_ours().await.map_err(DriveError::LostLock)?;
+                still_ours(&cx).await?;
                 cx.undo_failed = state.undo_failed();
                 journal.append(&Record::UndoStarted { step, at: cx.now() }).await?;
                 let record = undo(&*steps[step], step, of, &cx, &notes).await;
@@ -233,24 +272,15 @@ where
     }
 }
 
-/// A step of a stage that was reopened is tried again like a service undo: it cannot be taken back any more.
-async fn run<N: Clone + Send + Sync>(
-    step: &dyn Step<N>,
-    cx: &RunCx,
-    notes: &N,
-    is_kept: bool,
-) -> (Result<(), StepError>, N) {
-    let mut pauses = cx.retry.pauses.iter().filter(|_| is_kept);
+/// An engine that restarts is asked again, for as long as the patience with it lasts: giving up here would leave
+/// whatever is at rest down.
+async fn still_ours(cx: &RunCx) -> Result<(), DriveError> {
+    let (began, mut tries) = (Instant::now(), 0);
     loop {
-        let mut draft = notes.clone();
-        let span = tracing::info_span!("step", run = %cx.run, step = %step.name());
-        let ran = step.run(cx, &mut draft).instrument(span).await;
-        match (ran, pauses.next()) {
-            (Err(error), Some(pause)) => {
-                tracing::info!(run = %cx.run, step = %step.name(), error = %chain(&*error), "step is tried again");
-                tokio::time::sleep(*pause).await;
-            }
-            (ran, _) => return (ran, draft),
+        let Err(error) = cx.guard.still_ours().await else { return Ok(()) };
+        let outage = (cx.retry.outage)(&*error);
+        if outage.is_none() || !cx.retry.again(outage, began, &mut tries).await {
+            return Err(DriveError::LostLock(error));
         }
     }
 }
@@ -261,7 +291,7 @@ async fn undo<N: Send + Sync>(step: &dyn Step<N>, index: usize, of: usize, cx: &
         return Record::UndoDone { step: index, at: cx.now() };
     }
     cx.events.emit(Event::StepStarted { step: name.clone(), number: index + 1, of, undo: true });
-    let mut pauses = cx.retry.pauses.iter();
+    let mut tries = 0;
     loop {
         let span = tracing::info_span!("undo", run = %cx.run, step = %name);
         let error = match step.undo(cx, notes).instrument(span).await {
@@ -272,14 +302,12 @@ async fn undo<N: Send + Sync>(step: &dyn Step<N>, index: usize, of: usize, cx: &
             Err(error) => error,
         };
         let worth_another_try = step.undo_kind() == UndoKind::Service && !error.is::<LeftAsIs>();
-        let error = chain(&*error);
-        tracing::info!(run = %cx.run, step = %name, %error, "undo failed");
-        match pauses.next() {
-            Some(pause) if worth_another_try => tokio::time::sleep(*pause).await,
-            _ => {
-                cx.events.emit(Event::StepFailed { step: name, error: error.clone(), undo: true });
-                return Record::UndoFailed { step: index, at: cx.now(), error };
-            }
+        let text = chain(&*error);
+        tracing::info!(run = %cx.run, step = %name, error = %text, "undo failed");
+        let outage = (cx.retry.outage)(&*error);
+        if !worth_another_try || !cx.retry.again(outage, clock, &mut tries).await {
+            cx.events.emit(Event::StepFailed { step: name, error: text.clone(), undo: true });
+            return Record::UndoFailed { step: index, at: cx.now(), error: text };
         }
     }
 }

@@ -94,7 +94,15 @@ impl<N: Serialize + DeserializeOwned + Clone + Send + Sync> FileJournal<N> {
         let failed = |action| move |source| JournalError::Io { action, path: path.to_owned(), source };
         let mut file = OpenOptions::new().read(true).append(true).open(path).map_err(failed("open"))?;
         let (header, records, whole_bytes) = read(&mut file, path)?;
-        file.set_len(whole_bytes).map_err(failed("drop the torn last line of"))?;
+        let length = file.metadata().map_err(failed("look at"))?.len();
+        if length != whole_bytes {
+            file.set_len(whole_bytes).map_err(failed("drop the torn last line of"))?;
+        }
+        // Cutting a file gives back what was allocated behind its end. On a disk that is full by now the run goes on
+        // without: it must be ended all the same.
+        if let Err(error) = allocate(&file) {
+            tracing::warn!(path = %path.display(), %error, "no room could be allocated for the journal");
+        }
         Ok(Self { path: path.to_owned(), file: Arc::new(file), header, records })
     }
 

@@ -158,11 +158,11 @@ impl RunState {
         stuck.then(|| {
             self.finished = None;
             for index in 0..self.states.len() {
-                match self.states[index] {
-                    StepState::UndoFailed => self.states[index] = StepState::Undoing,
-                    StepState::Failed if self.is_kept(index) => self.states[index] = StepState::Started,
-                    _ => {}
-                }
+                self.states[index] = match self.states[index] {
+                    StepState::UndoFailed => StepState::Undoing,
+                    StepState::Failed if self.is_kept(index) => StepState::Started,
+                    state => state,
+                };
             }
         })
     }
@@ -178,18 +178,17 @@ impl RunState {
         if let Some(index) = (0..self.states.len()).find(unfinished) {
             return Next::Run(index);
         }
-        let given_up = (0..self.states.len()).any(|index| self.states[index] == S::Failed && self.is_kept(index));
         if self.rolling_back {
             let open = |index: &usize| {
                 matches!(self.states[*index], S::Started | S::Done | S::Failed | S::Undoing) && !self.is_kept(*index)
             };
             return match (0..self.states.len()).rev().find(open) {
                 Some(index) => Next::Undo(index),
-                None if given_up || self.failed_service_undos().next().is_some() => Next::Finish(Outcome::Stuck),
+                None if self.is_stuck() => Next::Finish(Outcome::Stuck),
                 None => Next::Finish(Outcome::RolledBack),
             };
         }
-        if given_up {
+        if self.is_stuck() {
             return Next::Finish(Outcome::Stuck);
         }
         let first_open = self.states.iter().position(|state| matches!(state, S::Pending | S::Started));
@@ -201,9 +200,13 @@ impl RunState {
         self.shapes[index].stage.is_some_and(|stage| self.reopened.contains(&stage))
     }
 
-    fn failed_service_undos(&self) -> impl Iterator<Item = usize> + '_ {
-        let failed = |index: &usize| self.states[*index] == StepState::UndoFailed && self.shapes[*index].service_undo;
-        (0..self.states.len()).filter(failed)
+    /// A service undo gave up, or a step that was to open a reopened stage fully.
+    fn is_stuck(&self) -> bool {
+        (0..self.states.len()).any(|index| match self.states[index] {
+            StepState::UndoFailed => self.shapes[index].service_undo,
+            StepState::Failed => self.is_kept(index),
+            _ => false,
+        })
     }
 
     /// The names of the steps whose undo failed.

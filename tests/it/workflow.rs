@@ -97,7 +97,7 @@ fn cx() -> RunCx {
         cancel: Default::default(),
         events: Arc::new(Silent),
         guard: Arc::new(Ours),
-        retry: Retry { pauses: vec![] },
+        retry: Retry { pauses: vec![], ..Retry::default() },
         clock: || jiff::Timestamp::UNIX_EPOCH,
         undo_failed: vec![],
     }

@@ -12,22 +12,18 @@ use crate::protocol::Cover;
 
 /// Moves everything covered aside; says how many entries moved now.
 pub(crate) fn aside(root: &str, run: &str, cover: &Cover) -> Result<u64, Trouble> {
-    let rules = Rules::new(cover)?;
     let place = Place::open(root, run)?;
     place.is_marked()?;
+    // Once begun, the run's own journal says what it sets aside: whoever asks again may see less than there was.
     let mut journal = match begun(&place)? {
-        Some(journal) => {
-            if journal.cover != *cover {
-                return Err(Trouble::refused(format!("the run `{run}` set other paths aside before")));
-            }
-            match journal.stage {
-                Stage::Planned => journal,
-                Stage::SetAside => return Ok(0),
-                _ => return Err(Trouble::refused(format!("the run `{run}` was put back already"))),
-            }
-        }
-        None => begin(&place, &rules, cover)?,
+        Some(journal) => match journal.stage {
+            Stage::Planned => journal,
+            Stage::SetAside => return Ok(0),
+            _ => return Err(Trouble::refused(format!("the run `{run}` was put back already"))),
+        },
+        None => begin(&place, &Rules::new(cover)?, cover)?,
     };
+    let rules = Rules::new(&journal.cover)?;
     refuse_mount_points(&place.root, &rules)?;
     place.mark(journal.folder())?;
 

@@ -210,3 +210,115 @@ fn is_recent(manifest: &Manifest, now: Timestamp) -> bool {
 fn taken(manifest: &Manifest) -> Option<Timestamp> {
     manifest.taken_at.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::{ImageId, InstanceName, RunId};
+    use crate::model::layout::ObjectKey;
+    use crate::model::manifest::{FORMAT, ImageRecord, ObjectRecord};
+
+    const NOW: &str = "2026-03-20T12:00:00Z";
+
+    fn manual(sequence: u64, taken_at: &str) -> Manifest {
+        let object = ObjectRecord { key: ObjectKey("x".into()), stored_bytes: 1, sha256: String::new() };
+        Manifest {
+            format: FORMAT,
+            id: SnapshotId::new(format!("{sequence:08x}")).unwrap(),
+            instance: InstanceName::new("production").unwrap(),
+            sequence,
+            taken_at: taken_at.into(),
+            run: RunId::new(format!("upgrade-{sequence}")).unwrap(),
+            reason: Reason::Manual,
+            container: "app".into(),
+            image: ImageRecord {
+                id: ImageId::new(format!("sha256:{}", "a".repeat(64))).unwrap(),
+                reference: "app:v1".into(),
+                digests: Vec::new(),
+            },
+            version: None,
+            data_format: None,
+            healthy: true,
+            unhealthy_because: None,
+            clean: true,
+            observation: None,
+            parts: Vec::new(),
+            definition: object,
+            verified_at: Some(taken_at.into()),
+            tags: Vec::new(),
+            taken_by: "test".into(),
+        }
+    }
+
+    fn before_upgrade(sequence: u64, taken_at: &str) -> Manifest {
+        Manifest { reason: Reason::BeforeUpgrade { to: "v2".into() }, ..manual(sequence, taken_at) }
+    }
+
+    fn unhealthy(manifest: Manifest) -> Manifest {
+        Manifest { healthy: false, unhealthy_because: Some("its page fails".into()), ..manifest }
+    }
+
+    fn pick(selector: &Selector, manifests: &[Manifest], state: UpgradeState) -> Result<(u64, Vec<String>), NoChoice> {
+        let choice = choose(selector, manifests, &|_| state, NOW.parse().unwrap())?;
+        let sequence = u64::from_str_radix(choice.id.as_str(), 16).unwrap();
+        Ok((sequence, choice.warnings))
+    }
+
+    const OLD: &str = "2026-01-01T00:00:00Z";
+    const RECENTLY: &str = "2026-03-18T00:00:00Z";
+    const LATER: &str = "2026-03-19T00:00:00Z";
+
+    #[test]
+    fn after_an_upgrade_that_is_recent_open_stuck_or_forced_it_is_the_one_from_right_before() {
+        let recent = [manual(1, OLD), before_upgrade(2, RECENTLY), manual(3, LATER)];
+        let old = [manual(1, OLD), before_upgrade(2, OLD), manual(3, LATER)];
+        for state in [UpgradeState::Completed, UpgradeState::Unknown, UpgradeState::RolledBack] {
+            assert_eq!(pick(&Selector::Auto, &recent, state).unwrap().0, 2, "{state:?}");
+            assert_eq!(pick(&Selector::Auto, &old, state).unwrap().0, 3, "{state:?}");
+        }
+        for state in [UpgradeState::Open, UpgradeState::Stuck, UpgradeState::Forced] {
+            assert_eq!(pick(&Selector::Auto, &old, state).unwrap().0, 2, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_of_an_unhealthy_instance_or_an_unverified_one_is_never_chosen_by_itself() {
+        let unverified = Manifest { verified_at: None, ..manual(4, LATER) };
+        let all = [manual(1, OLD), unhealthy(manual(3, LATER)), unverified];
+        for selector in [Selector::Auto, Selector::Latest] {
+            let (sequence, warnings) = pick(&selector, &all, UpgradeState::Unknown).unwrap();
+            assert_eq!(sequence, 1);
+            assert_eq!(warnings.len(), 2, "{warnings:?}");
+        }
+        let base = [manual(1, OLD), unhealthy(before_upgrade(2, RECENTLY)), manual(3, LATER)];
+        let (sequence, warnings) = pick(&Selector::Auto, &base, UpgradeState::Completed).unwrap();
+        assert_eq!(sequence, 1, "never one from after the upgrade that is to be put back");
+        assert!(warnings[0].contains("its page fails"), "{warnings:?}");
+        assert!(pick(&Selector::Auto, &[unhealthy(manual(1, OLD))], UpgradeState::Unknown).is_err());
+    }
+
+    #[test]
+    fn what_is_named_is_taken_with_a_warning() {
+        let all = [unhealthy(manual(0x1a, OLD)), manual(0x1b, OLD), manual(0x2c, LATER)];
+        let id = |text: &str| Selector::Id(text.into());
+        let (sequence, warnings) = pick(&id("0000001a"), &all, UpgradeState::Unknown).unwrap();
+        assert_eq!((sequence, warnings.len()), (0x1a, 1));
+        assert_eq!(pick(&id("0000002"), &all, UpgradeState::Unknown).unwrap().0, 0x2c);
+        assert!(
+            matches!(pick(&id("0000001"), &all, UpgradeState::Unknown), Err(NoChoice::Ambiguous(_, ids)) if ids.len() == 2)
+        );
+        assert!(matches!(pick(&id("f"), &all, UpgradeState::Unknown), Err(NoChoice::NoSuchId(_))));
+        // An empty name never means the first one that there is (NC-AIO#4471).
+        assert!(matches!(pick(&id(""), &all, UpgradeState::Unknown), Err(NoChoice::NoSuchId(_))));
+        assert!(matches!(pick(&Selector::BeforeUpgrade, &all, UpgradeState::Unknown), Err(NoChoice::NoneFits(_))));
+        assert!(matches!(pick(&Selector::Auto, &[], UpgradeState::Unknown), Err(NoChoice::NoSnapshots)));
+    }
+
+    #[test]
+    fn order_is_by_sequence_and_a_clock_that_ran_ahead_is_told() {
+        let all = [manual(2, OLD), manual(1, "2027-01-01T00:00:00Z")];
+        assert_eq!(pick(&Selector::Latest, &all, UpgradeState::Unknown).unwrap().0, 2);
+        let (_, warnings) = pick(&Selector::Latest, &all[1..], UpgradeState::Unknown).unwrap();
+        assert!(warnings[0].contains("in the future"), "{warnings:?}");
+    }
+}

@@ -10,7 +10,7 @@ use crate::model::layout;
 use crate::model::manifest::ImageRecord;
 use crate::model::part::{PartPlan, mounts_of};
 use crate::model::version::Version;
-use crate::ops::notes::{Before, Notes};
+use crate::ops::notes::{Before, Life, Notes};
 use crate::workflow::{LeftAsIs, RunCx, Step, StepError, UndoKind, chain};
 
 /// Looks at an instance: container, definition, files, health. Touches nothing.
@@ -181,6 +181,7 @@ impl Look {
         };
         let version = if view.is_up() { adapter.version(at.engine()).await.unwrap_or_default() } else { None };
         Ok(Before {
+            life: Life::of(view),
             image: ImageRecord {
                 id: view.image_id.clone(),
                 reference: view.image_ref.clone(),

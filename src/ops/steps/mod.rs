@@ -24,7 +24,7 @@ use std::sync::Arc;
 use super::Tools;
 use super::notes::{Before, InstanceNotes, Notes};
 use crate::engine::{
-    Answer, ContainerEngine, ContainerState, ContainerView, EngineError, HelperMount, Labels, Listing, PorterRequest,
+    Answer, ContainerEngine, ContainerState, ContainerView, HelperMount, Labels, Listing, PorterRequest,
 };
 use crate::instance::InstanceAdapter;
 use crate::model::definition::{Definition, MountSource, RestartPolicy};
@@ -32,7 +32,7 @@ use crate::model::ids::{InstanceName, RunId};
 use crate::model::layout;
 use crate::model::manifest::Manifest;
 use crate::model::part::mounts_of;
-use crate::workflow::{LeftAsIs, RunCx, StepError, chain};
+use crate::workflow::{LeftAsIs, RunCx, StepError};
 
 /// What every step of one instance needs.
 #[derive(Clone, Debug)]
@@ -146,20 +146,6 @@ impl At {
             self.engine().set_restart_policy(self.container(), &RestartPolicy::no()).await?;
         }
         Ok(self.engine().stop(self.container(), self.adapter()?.stop_grace()).await?)
-    }
-
-    /// Asks the engine again after each of the run's pauses.
-    async fn persist<F>(&self, cx: &RunCx, ask: impl Fn() -> F) -> Result<(), StepError>
-    where
-        F: Future<Output = Result<(), EngineError>>,
-    {
-        let mut pauses = cx.retry.pauses.iter();
-        while let Err(error) = ask().await {
-            let Some(pause) = pauses.next() else { return Err(error.into()) };
-            tracing::info!(run = %cx.run, error = %chain(&error), "engine is asked again");
-            tokio::time::sleep(*pause).await;
-        }
-        Ok(())
     }
 
     /// An undo that rests on the undo of `step` must not go on if that one failed.

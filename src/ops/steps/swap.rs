@@ -4,7 +4,8 @@ use async_trait::async_trait;
 
 use super::back::put_back;
 use super::{At, sources};
-use crate::model::definition::Definition;
+use crate::engine::{ContainerEngine, EngineError};
+use crate::model::definition::{Definition, RestartPolicy};
 use crate::model::gate::Evidence;
 use crate::model::layout;
 use crate::model::manifest::Manifest;
@@ -179,7 +180,7 @@ impl Step<Notes> for Start {
         }
         // As long as it is there somebody may start it on the data of before. So this is not undone without that,
         // and is done from the start when it is tried again.
-        at.persist(cx, || at.engine().remove(at.container())).await
+        Ok(cx.patiently(|| at.engine().remove(at.container())).await?)
     }
 }
 
@@ -210,8 +211,7 @@ impl Step<Notes> for Reopen {
     }
 }
 
-/// Sees to it that it runs, gives the restart policy back, and keeps what the checks proved. Users are in: this is
-/// never undone, so it is tried again like an undo.
+/// Sees to it that it runs, gives the restart policy back, and keeps what the checks proved.
 #[derive(Debug)]
 pub struct Open {
     /// Where.
@@ -237,9 +237,10 @@ impl Step<Notes> for Open {
             (None, Some(policy)) => policy.clone(),
             (None, None) => return Err("nothing is known of its restart policy".into()),
         };
-        // Until now nobody but us would have started it after a reboot.
-        at.engine().start(at.container()).await?;
-        at.engine().set_restart_policy(at.container(), &policy).await?;
+        // Users are in: this is not undone any more. A reboot since then has left the container down, because its
+        // restart policy was still off.
+        let (engine, container) = (at.engine(), at.container());
+        cx.patiently(|| open(engine, container, &policy)).await?;
         if let (true, Some(target), Some(verdict)) = (self.counts, known.target, known.verdict) {
             at.tools.state.keep_evidence(&Evidence {
                 instance: at.instance.clone(),
@@ -254,4 +255,9 @@ impl Step<Notes> for Open {
         }
         Ok(())
     }
+}
+
+async fn open(engine: &dyn ContainerEngine, container: &str, policy: &RestartPolicy) -> Result<(), EngineError> {
+    engine.start(container).await?;
+    engine.set_restart_policy(container, policy).await
 }

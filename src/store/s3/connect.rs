@@ -26,7 +26,7 @@ use crate::store::StoreError;
 use crate::stream::BoxError;
 
 /// Tries of one request, by the SDK's standard rules.
-const ATTEMPTS: u32 = 4;
+pub(super) const ATTEMPTS: u32 = 4;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that carries less than this is as good as dead.
 const BYTES_PER_SECOND_MIN: u64 = 64 << 10;
@@ -43,7 +43,7 @@ impl S3Store {
 
         let unusable = |source| StoreError::Request {
             store: description.clone(),
-            action: "use the certificates of `ca_file`".to_owned(),
+            action: "use the certificates".to_owned(),
             source,
         };
         let trust = trust_store(&options).await.map_err(unusable)?;
@@ -93,11 +93,14 @@ impl S3Store {
     }
 }
 
-/// The system's certificates and those of `ca_file`, looked at here since the client would panic on a bad one.
+/// The system's certificates and those of `ca_file`. All are looked at here, since the client would panic on bad ones;
+/// a host may have none, and then only its own authority counts.
 async fn trust_store(options: &S3Options) -> Result<TrustStore, BoxError> {
-    let trust = TrustStore::default();
+    let native = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await?;
+    let (usable, _) = RootCertStore::empty().add_parsable_certificates(native.certs);
+    let trust = TrustStore::empty().with_native_roots(usable > 0);
     let Some(path) = &options.ca_file else { return Ok(trust) };
-    let pem = tokio::fs::read(path).await?;
+    let pem = tokio::fs::read(path).await.map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         roots.add(certificate?)?;
@@ -105,14 +108,7 @@ async fn trust_store(options: &S3Options) -> Result<TrustStore, BoxError> {
     if roots.is_empty() {
         return Err(format!("`{}` holds no certificate", path.display()).into());
     }
-    // A store behind a private authority needs no public one, and a host may have none installed.
-    Ok(TrustStore::empty().with_native_roots(has_native_roots()).with_pem_certificate(pem))
-}
-
-fn has_native_roots() -> bool {
-    ["/etc/ssl/certs", "/etc/pki/tls/certs"]
-        .iter()
-        .any(|path| std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()))
+    Ok(trust.with_pem_certificate(pem))
 }
 
 /// `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`, but never for this host.

@@ -62,13 +62,10 @@ pub(super) fn is_status<E>(error: &SdkError<E>, status: u16) -> bool {
 }
 
 /// Whether the request may have been carried out although it failed.
-pub(super) fn outcome_is_open<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+pub(super) fn outcome_is_open<E>(error: &SdkError<E>) -> bool {
     match error {
         SdkError::ConstructionFailure(_) => false,
-        // After a lost answer the SDK asks again, and then the upload is gone.
-        SdkError::ServiceError(answer) => {
-            answer.raw().status().is_server_error() || answer.err().code() == Some("NoSuchUpload")
-        }
+        SdkError::ServiceError(answer) => answer.raw().status().is_server_error(),
         _ => true,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream as Body;
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use crate::store::StoreError;
 use crate::stream::{BoxError, ByteStream, StreamError};
 
 /// Breaks in a row, without a byte between them, before a read is given up.
-const BREAKS_MAX: u32 = 5;
+const BREAKS_MAX: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// An object being read.
@@ -103,7 +104,10 @@ impl Opened {
             let store = &self.store;
             let request = store.client.get_object().bucket(&store.bucket).key(store.full_key(&self.key));
             let range = format!("bytes={}-", self.read_bytes);
-            match request.range(range).if_match(&tag).send().await {
+            // The tries are counted here, not in the SDK.
+            let once = aws_sdk_s3::config::Builder::new().retry_config(RetryConfig::disabled());
+            let request = request.range(range).if_match(&tag).customize().config_override(once);
+            match request.send().await {
                 // Not every server honours the condition.
                 Ok(answer) if answer.e_tag.as_deref() != Some(&tag) => return Err(self.broken(CHANGED.into())),
                 Ok(answer) if length(&answer) != Some(self.total_bytes - self.read_bytes) => {

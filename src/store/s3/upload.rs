@@ -1,17 +1,23 @@
 //! Writes: one request, or a multipart upload that is whole or gone.
 
+use std::time::Duration;
+
+use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::primitives::ByteStream as Body;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
 use futures::stream::{self, FuturesUnordered};
 use futures::{StreamExt, TryStreamExt};
 
+use super::connect::ATTEMPTS;
 use super::error::outcome_is_open;
 use super::{Checksums, S3Store};
 use crate::model::layout::ObjectKey;
 use crate::store::{ObjectStore, PutReceipt, StoreError};
 use crate::stream::{ByteStream, DigestHandle, StreamError, digest, rechunk};
 
+/// Between two tries to finish an upload, growing.
+const PAUSE: Duration = Duration::from_millis(500);
 /// S3's own limit on the parts of one object.
 const PARTS_MAX: usize = 10_000;
 
@@ -119,6 +125,8 @@ impl S3Store {
         Ok(part.set_checksum_crc32(sent.checksum_crc32).build())
     }
 
+    /// The answer may be what was lost, not the object. The SDK would ask again and then only learn that there is no
+    /// such upload any more, so it is asked once at a time, and the object is looked for in between.
     async fn complete(
         &self,
         key: &ObjectKey,
@@ -127,17 +135,28 @@ impl S3Store {
         size_bytes: u64,
     ) -> Result<(), StoreError> {
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
-        let request = self.client.complete_multipart_upload().bucket(&self.bucket).key(self.full_key(key));
-        let Err(error) = request.upload_id(upload).multipart_upload(parts).send().await else { return Ok(()) };
-        // The answer may be what was lost, not the object.
-        if outcome_is_open(&error)
-            && let Ok(Some(found)) = self.head(key).await
-            && found.size_bytes == size_bytes
-        {
-            tracing::info!(%key, "upload was finished although its answer was lost");
-            return Ok(());
+        let once = aws_sdk_s3::config::Builder::new().retry_config(RetryConfig::disabled());
+        let (mut lost, mut tries) = (false, 0);
+        loop {
+            let request = self.client.complete_multipart_upload().bucket(&self.bucket).key(self.full_key(key));
+            let request = request.upload_id(upload).multipart_upload(parts.clone());
+            let sent = request.customize().config_override(once.clone()).send().await;
+            let Err(error) = sent else { return Ok(()) };
+            tries += 1;
+            let again = outcome_is_open(&error);
+            lost |= again;
+            if lost
+                && let Ok(Some(found)) = self.head(key).await
+                && found.size_bytes == size_bytes
+            {
+                tracing::info!(%key, "upload was finished although its answer was lost");
+                return Ok(());
+            }
+            if !again || tries == ATTEMPTS {
+                return Err(self.failed("finish", Some(key), error));
+            }
+            tokio::time::sleep(PAUSE * tries).await;
         }
-        Err(self.failed("finish", Some(key), error))
     }
 
     /// Best effort, and never instead of the error that led here.

@@ -180,7 +180,7 @@ async fn image(version: &str) -> String {
     let name = format!("{PREFIX}image:{version}-{:016x}", hasher.finish());
     if !docker(&["image", "inspect", &name]).await.status.success() {
         sweep_images(&name).await;
-        import(&name, version).await;
+        import(&name, &[LABEL], &["--version", version, "--scale", SCALE]).await;
     }
     name
 }
@@ -194,19 +194,20 @@ async fn sweep_images(keep: &str) {
     }
 }
 
-/// The stand-in writes the files and the configuration of its image itself.
-async fn import(name: &str, version: &str) {
+/// Makes an image with those labels. The stand-in writes its files and its configuration itself.
+pub(crate) async fn import(name: &str, labels: &[&str], options: &[&str]) {
     let run = async |verb: &str| {
         let mut command = tokio::process::Command::new(standin());
-        let output = command.args([verb, "--version", version, "--scale", SCALE]).output().await.unwrap();
+        let output = command.arg(verb).args(options).output().await.unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         output.stdout
     };
     let rootfs = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(rootfs.path(), run("rootfs").await).unwrap();
     let changes = String::from_utf8(run("changes").await).unwrap();
-    let label = format!("LABEL {LABEL}");
-    let mut words = vec!["import", "-c", &label];
+    let labels: Vec<String> = labels.iter().map(|label| format!("LABEL {label}")).collect();
+    let mut words = vec!["import"];
+    labels.iter().for_each(|label| words.extend(["-c", label]));
     changes.lines().for_each(|line| words.extend(["-c", line]));
     words.extend([rootfs.path().to_str().unwrap(), name]);
     docker_ok(&words).await;

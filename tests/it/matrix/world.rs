@@ -239,7 +239,7 @@ impl World {
                 compression_level: 1,
                 keep_aside: SignedDuration::from_hours(24 * 14),
                 stall_timeout: Duration::from_secs(60),
-                retry: Retry { pauses: vec![Duration::ZERO; 2] },
+                retry: Retry { pauses: vec![Duration::ZERO; 2], ..Retry::default() },
                 stable_for: SignedDuration::ZERO,
                 host: "matrix".into(),
             },

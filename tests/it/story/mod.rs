@@ -1,0 +1,31 @@
+//! The promises, kept by the real program against a real engine, registry and S3 server.
+//!
+//! A [`pair::Pair`] is two seeded stand-ins and all that Tidegate needs around them. Each test is named for the promise
+//! that it would break. Kill points are sampled, with the seed printed; TIDEGATE_TEST_FULL=1 takes all of them.
+
+mod content;
+mod journal;
+mod kill;
+mod observer;
+mod pair;
+mod proxy;
+mod registry;
+mod running;
+mod yard;
+
+use std::time::{Duration, Instant};
+
+/// Longer than anything takes on a loaded machine.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// Looks again and again until `look` finds something. The only way in which these tests wait.
+async fn wait_for<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let give_up = Instant::now() + LIMIT;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < give_up, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
