@@ -230,7 +230,7 @@ where
                 }
                 return Ok(Driven { outcome, failure });
             }
-            Next::Run(_) if cx.cancel.is_cancelled() => {
+            Next::Run(step) if cx.cancel.is_cancelled() && !state.is_kept(step) => {
                 journal.append(&Record::RollBack { at: cx.now(), reason: "stopped on request".into() }).await?;
             }
             Next::Run(step) => {

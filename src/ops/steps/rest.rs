@@ -2,10 +2,14 @@
 
 use async_trait::async_trait;
 
+use super::back::take_back;
 use super::look::survey;
 use super::{At, sources};
-use crate::instance::Cleanliness;
-use crate::model::definition::RestartPolicy;
+use crate::engine::PorterRequest;
+use crate::instance::{Cleanliness, InstanceError};
+use crate::model::definition::{Definition, RestartPolicy};
+use crate::model::layout::helper_target;
+use crate::model::manifest::Manifest;
 use crate::model::part::mounts_of;
 use crate::ops::notes::{Life, Notes};
 use crate::stream::StreamError;
@@ -134,42 +138,78 @@ async fn wake(at: &At, cx: &RunCx, notes: &Notes, manner: Manner) -> Result<(), 
         at.engine().set_restart_policy(at.container(), policy).await?;
     }
     if manner != Manner::Snapshot && before.answers() {
-        let ready = adapter.ready(at.engine(), before.version.as_ref(), &|text| cx.note(text)).await;
-        ready.map_err(|error| LeftAsIs {
-            reason: format!("the old container runs on the old data, but is not ready: {}", chain(&error)),
-        })?;
+        match adapter.ready(at.engine(), before.version.as_ref(), &|text| cx.note(text)).await {
+            Ok(()) => {}
+            // Says nothing of the app, so it is worth another try.
+            Err(InstanceError::Engine(error)) => return Err(error.into()),
+            Err(error) => {
+                let reason = format!("the old container runs on the old data, but is not ready: {}", chain(&error));
+                return Err(LeftAsIs { reason }.into());
+            }
+        }
     }
     Ok(())
 }
 
-/// Something below could not be undone, so the old state cannot be had. Whatever consistent state can run is left
-/// running: the container that is there, unless its data is half filled.
+/// Something below could not be undone, so the old state cannot be had, or not for sure. Whatever consistent state can
+/// run is left running.
 async fn salvage(at: &At, cx: &RunCx, notes: &Notes, left: LeftAsIs) -> LeftAsIs {
-    let known = notes.of(&at.instance);
-    let tried = async || {
-        let before = at.before(cx, &known)?;
-        let mounts = before.as_ref().map(|before| sources(before, &mounts_of(&before.parts))).unwrap_or_default();
-        super::data::put_newest_back(at, cx, &mounts).await?;
-        at.nothing_is_half_filled(cx, &mounts).await?;
-        at.engine().start(at.container()).await?;
-        if let Some(policy) = &known.restart {
-            at.engine().set_restart_policy(at.container(), policy).await?;
-        }
-        Ok::<_, StepError>(())
-    };
-    let mut last = tried().await;
-    for pause in &cx.retry.pauses {
-        if last.is_ok() {
-            break;
-        }
-        tokio::time::sleep(*pause).await;
-        last = tried().await;
-    }
-    let running = match last {
-        Ok(()) => "the container that is there was started on the data that belongs to it".to_owned(),
+    let running = match stand_in(at, cx, notes).await {
+        Ok(running) => running.to_owned(),
         Err(error) => format!("nothing runs: {}", chain(&*error)),
     };
     LeftAsIs { reason: format!("{}; {running}", left.reason) }
+}
+
+/// Brings up the one state that is whole. Which one that is follows from the undos that failed:
+///
+/// | failed | the data in place | what runs |
+/// |---|---|---|
+/// | `start` | what the new image made, once a roll back that was begun is taken back | the new container |
+/// | `create`, upgrade | that of before | nothing: its name is taken by a container that must not touch it |
+/// | `create`, restore | the snapshot's | the new container |
+/// | others | that of before, or else half of both | the old container, or nothing |
+async fn stand_in(at: &At, cx: &RunCx, notes: &Notes) -> Result<&'static str, StepError> {
+    let known = notes.of(&at.instance);
+    let failed = |verb: &str| cx.undo_failed.contains(&at.step(verb));
+    let before = at.before(cx, &known)?;
+    let snapshot = known.definition.as_ref().map(|file| at.tools.state.attached::<Definition>(&cx.run, file));
+    let snapshot = snapshot.transpose()?;
+    let mounts = at.data_sources(cx, &known)?;
+    let is_new = failed("start") || (failed("create") && snapshot.is_some());
+    if !is_new {
+        if failed("create") {
+            return Err("the container that is there belongs to a newer image, and the data to the old one".into());
+        }
+        if failed("set aside") {
+            for source in &mounts {
+                at.porter(cx, source, &PorterRequest::Back { root: helper_target(0), run: cx.run.to_string() }).await?;
+            }
+        }
+        let Some(before) = &before else {
+            return Ok("its data is that of before; nothing runs, as before");
+        };
+        at.engine().create(&before.definition).await?;
+        at.nothing_is_half_filled(cx, &mounts).await?;
+        wake(at, cx, notes, Manner::Snapshot).await?;
+        return Ok(match known.was_up {
+            true => "the old container was started on the data of before",
+            false => "the old container is there and stopped, as before",
+        });
+    }
+    at.tools.state.drop_evidence(&at.instance)?;
+    let up = at.engine().find(at.container()).await?.is_some_and(|view| view.is_up());
+    if let (false, None, Some(before), Some(file)) = (up, &snapshot, &before, &known.manifest) {
+        let manifest: Manifest = at.tools.state.attached(&cx.run, file)?;
+        take_back(at, cx, &before.definition.mounts, &manifest).await?;
+    }
+    at.nothing_is_half_filled(cx, &mounts).await?;
+    at.engine().start(at.container()).await?;
+    let policy = snapshot.map(|definition| definition.restart).or(known.restart);
+    if let Some(policy) = policy {
+        at.engine().set_restart_policy(at.container(), &policy).await?;
+    }
+    Ok("the new container was started on the data that belongs to it")
 }
 
 /// Wakes an instance as a step of its own, when a snapshot has read all it needs.

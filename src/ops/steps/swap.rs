@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::data::put_back;
+use super::back::put_back;
 use super::{At, sources};
-use crate::engine::{ContainerEngine, EngineError};
+use crate::engine::{ContainerEngine, ContainerView, EngineError};
 use crate::model::definition::{Definition, RestartPolicy};
 use crate::model::gate::Evidence;
 use crate::model::layout;
@@ -129,13 +129,13 @@ impl Step<Notes> for Create {
             return Ok(());
         }
         // Somebody else started it, so that it has touched the data although this run never did.
-        if self.from == From::Target
-            && (view.started_at.is_some() || view.is_up())
-            && !cx.undone.contains(&at.step("start"))
-        {
-            undo_start(at, cx, notes, true).await?;
+        let foreign_start = (view.started_at.is_some() || view.is_up()) && !cx.undone.contains(&at.step("start"));
+        match self.from {
+            From::Target if foreign_start => return undo_start(at, cx, notes, true).await,
+            From::Target => {}
+            // An earlier try may have ended with it running; its data is not what it is about.
+            From::Snapshot => at.hold_still().await?,
         }
-        at.engine().stop(at.container(), at.adapter()?.stop_grace()).await?;
         Ok(at.engine().remove(at.container()).await?)
     }
 }
@@ -177,27 +177,31 @@ impl Step<Notes> for Start {
     }
 }
 
-/// Stops what was started and, in an upgrade, puts the data of before back. Only the very container that was created
-/// for the new image, and never started, proves that there is nothing to put back.
+/// Stops what was started and, in an upgrade, puts the data of before back and takes the container away. Only the very
+/// container that was created for the new image, and never started, proves that there is no data to put back.
 async fn undo_start(at: &At, cx: &RunCx, notes: &Notes, puts_data_back: bool) -> Result<(), StepError> {
     let known = notes.of(&at.instance);
-    if let Some(view) = at.engine().find(at.container()).await? {
-        let is_ours = known.created.as_ref() == Some(&view.id);
-        if is_ours && view.started_at.is_none() && !view.is_up() {
-            return Ok(());
-        }
-        at.engine().stop(at.container(), at.adapter()?.stop_grace()).await?;
+    let view = at.engine().find(at.container()).await?;
+    let never_began = |view: &ContainerView| {
+        known.created.as_ref() == Some(&view.id) && view.started_at.is_none() && !view.is_up()
+    };
+    let began = !view.as_ref().is_some_and(never_began);
+    if began {
+        at.hold_still().await?;
+        at.tools.state.drop_evidence(&at.instance)?;
     }
-    at.tools.state.drop_evidence(&at.instance)?;
     if !puts_data_back {
         return Ok(());
     }
-    let file = known.manifest.as_ref().ok_or("there is no snapshot to put the data back from")?;
-    let manifest: Manifest = at.tools.state.attached(&cx.run, file)?;
-    let before = at.before_or_fail(cx, notes)?;
-    put_back(at, cx, &before.definition.mounts, &manifest).await
+    if began {
+        let file = known.manifest.as_ref().ok_or("there is no snapshot to put the data back from")?;
+        let manifest: Manifest = at.tools.state.attached(&cx.run, file)?;
+        put_back(at, cx, &at.before_or_fail(cx, notes)?.definition, &manifest).await?;
+    }
+    // As long as it is there somebody may start it on the data of before. So this is not undone without that, and is
+    // done from the start when it is tried again.
+    Ok(cx.patiently(|| at.engine().remove(at.container())).await?)
 }
-
 /// The checks passed: users may write from now on. No effect but its record in the journal, after which no crash
 /// rolls this instance's data back.
 #[derive(Debug)]
@@ -225,7 +229,7 @@ impl Step<Notes> for Reopen {
     }
 }
 
-/// Gives the restart policy back, and keeps what the checks proved.
+/// Sees to it that it runs, gives the restart policy back, and keeps what the checks proved.
 #[derive(Debug)]
 pub struct Open {
     /// Where.
