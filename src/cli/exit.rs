@@ -222,6 +222,14 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
             "bring {reference} to this host (`docker load`, or its registry), then run it again; nothing was touched"
         ));
     }
+    if let Some(unknown) = cause.downcast_ref::<UnknownInstance>() {
+        let distance = |known: &&str| strsim::damerau_levenshtein(unknown.name.as_str(), known);
+        let near = unknown.known.split(", ").min_by_key(distance).filter(|known| distance(known) <= 2);
+        return Some(match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "`tidegate status` shows the instances; the configuration names them".into(),
+        });
+    }
     if let Some(HalfFilled { run, .. }) = cause.downcast_ref() {
         let run = run.split("-back").next().unwrap_or(run);
         return Some(format!("`tidegate resume {run}` ends that run, on the host that began it"));

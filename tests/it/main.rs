@@ -8,6 +8,7 @@ mod engine;
 mod instance;
 mod matrix;
 mod porter;
+mod registry;
 mod repository;
 mod store;
 mod story;

@@ -10,7 +10,7 @@ use super::{At, view_of};
 use crate::engine::PorterRequest;
 use crate::model::definition::{Definition, Mount, MountSource};
 use crate::model::ids::RunId;
-use crate::model::layout::helper_target;
+use crate::model::layout::{helper_container, helper_target};
 use crate::model::manifest::Manifest;
 use crate::model::part::PartPlan;
 use crate::workflow::{RunCx, StepError};
@@ -27,6 +27,8 @@ pub(super) async fn put_back(
     definition: &Definition,
     manifest: &Manifest,
 ) -> Result<(), StepError> {
+    // The engine may still be unpacking what a killed process had sent it; without the helper it is not.
+    at.tools.engine.remove(&helper_container(&cx.run, &at.instance)).await?;
     take_back(at, cx, &definition.mounts, manifest).await?;
     let since = parts_now(at, cx, definition).await?;
     let name = name_of(&cx.run);

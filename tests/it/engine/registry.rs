@@ -1,57 +1,11 @@
 //! Pulling from a real registry on loopback.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use tidegate::engine::EngineError;
 
 use super::bench::{BOXES, Bench, chain, docker};
-
-/// A registry of our own, ended when dropped.
-struct Registry {
-    process: Child,
-    address: String,
-    _folder: tempfile::TempDir,
-}
-
-impl Registry {
-    fn start() -> Self {
-        let folder = tempfile::TempDir::new().unwrap();
-        let config = folder.path().join("config.yml");
-        let storage = folder.path().join("data");
-        let text = format!(
-            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '127.0.0.1:0'}}\n",
-            storage.display()
-        );
-        std::fs::write(&config, text).unwrap();
-        let mut process = Command::new("/usr/bin/docker-registry")
-            .arg("serve")
-            .arg(&config)
-            .stderr(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("the package docker-registry");
-        let mut log = BufReader::new(process.stderr.take().unwrap());
-        let mut line = String::new();
-        let address = loop {
-            line.clear();
-            assert!(log.read_line(&mut line).unwrap() > 0, "the registry ended");
-            if let Some((_, rest)) = line.split_once("listening on ") {
-                break rest.split(['"', ',', ' ']).next().unwrap().trim().to_owned();
-            }
-        };
-        // Somebody has to read on, or the registry blocks one day.
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Self { process, address, _folder: folder }
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
-    }
-}
+use crate::registry::Registry;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_image_is_pulled_by_tag_and_by_digest() {
@@ -85,8 +39,7 @@ async fn an_image_is_pulled_by_tag_and_by_digest() {
         let error = engine.pull(&missing).await.unwrap_err();
         assert!(matches!(error, EngineError::NoSuchImage { .. }), "{missing}: {}", chain(&error));
     }
-    registry.process.kill().unwrap();
-    registry.process.wait().unwrap();
+    registry.kill();
     let error = engine.pull(&stable).await.unwrap_err();
     assert!(
         matches!(error, EngineError::Request { .. }),

@@ -80,6 +80,7 @@ fn twice(workflow: Workflow, failing: Option<usize>) -> bool {
             retry: tools.settings.retry.clone(),
             clock: tools.now,
             undo_failed: Vec::new(),
+            undone: Vec::new(),
         };
         let driven = drive(&steps, &mut journal, &cx, Notes::default()).await.unwrap();
         locks.release().await;

@@ -49,12 +49,12 @@ impl Content {
             let mut entry = entry.unwrap();
             let path = String::from_utf8_lossy(&entry.path_bytes()).trim_end_matches('/').to_owned();
             let Some(path) = path.strip_prefix("v0/").map(str::to_owned) else { continue };
-            let below = |root: &&str| path == **root || path.starts_with(&format!("{root}/"));
-            if OURS.iter().any(|root| below(&root)) {
+            let below = |root: &str| path == root || path.starts_with(&format!("{root}/"));
+            if OURS.iter().any(|root| below(root)) {
                 content.ours.insert(path);
                 continue;
             }
-            if PASSING.iter().any(|root| below(&root)) {
+            if PASSING.iter().any(|root| below(root)) {
                 continue;
             }
             let (header, link) = (entry.header().clone(), entry.link_name_bytes().map(|link| link.into_owned()));
@@ -69,7 +69,8 @@ impl Content {
             let line = format!("{:?} {:o} {uid}:{gid} {digest} {link}", header.entry_type(), mode & 0o7777);
             content.entries.insert(path, line);
         }
-        assert!(content.entries.len() > 100, "this is no seeded volume: {:?}", content.entries.keys());
+        let whole = content.entries.len() > 100 || content.ours.contains(".tidegate-filling");
+        assert!(whole, "this is no seeded volume: {:?}", content.entries.keys());
         content
     }
 

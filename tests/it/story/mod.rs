@@ -2,15 +2,22 @@
 //!
 //! A [`pair::Pair`] is two seeded stand-ins and all that Tidegate needs around them. Each test is named for the promise
 //! that it would break. Kill points are sampled, with the seed printed; TIDEGATE_TEST_FULL=1 takes all of them.
+#![allow(clippy::print_stdout, reason = "a failed test shows what was chosen and measured")]
 
 mod content;
+mod evidence;
 mod journal;
 mod kill;
+mod memory;
 mod observer;
 mod pair;
+mod plans;
 mod proxy;
-mod registry;
+mod refusals;
+mod restore;
+mod rollback;
 mod running;
+mod side;
 mod yard;
 
 use std::time::{Duration, Instant};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -13,11 +14,11 @@ use tokio::process::Command;
 use super::content::Content;
 use super::journal::{Journal, journals};
 use super::proxy::Proxy;
-use super::registry::Registry;
 use super::running::{Ended, Running};
 use super::{wait_for, yard};
 use crate::instance::cli_engine::{docker, docker_ok};
 use crate::instance::world::import;
+use crate::registry::Registry;
 
 /// Every delay of the stand-in is a fiftieth of the real one.
 pub const SCALE: &str = "0.02";
@@ -31,6 +32,8 @@ pub const BAD: &str = "v2.2";
 pub const EXITS: &str = "v2.3";
 /// Migrates, and never becomes ready.
 pub const NEVER_READY: &str = "v2.4";
+/// Refuses a docker.env with shell expressions.
+pub const STRICT: &str = "v2.5.1";
 
 /// The images by tag.
 const IMAGES: &[(&str, &[&str])] = &[
@@ -39,6 +42,7 @@ const IMAGES: &[(&str, &[&str])] = &[
     (BAD, &["--format", "7", "--broken", "app:Orders"]),
     (EXITS, &["--format", "7", "--broken", "exit"]),
     (NEVER_READY, &["--format", "7", "--broken", "never-ready"]),
+    (STRICT, &["--format", "7"]),
 ];
 
 const BUCKET: &str = "story";
@@ -76,7 +80,9 @@ pub struct Pair {
 /// How it is made.
 #[derive(Clone, Copy, Debug)]
 pub struct Make {
-    /// Tags of [`IMAGES`] that the registry has, beside [`OLD`].
+    /// Tag of [`IMAGES`] that both run on at first.
+    pub old: &'static str,
+    /// More tags that the registry has.
     pub tags: &'static [&'static str],
     /// Size of each database.
     pub megabytes: u32,
@@ -86,7 +92,7 @@ pub struct Make {
 
 impl Default for Make {
     fn default() -> Self {
-        Self { tags: &[GOOD], megabytes: 2, both: false }
+        Self { old: OLD, tags: &[GOOD], megabytes: 2, both: false }
     }
 }
 
@@ -111,7 +117,7 @@ impl Pair {
             name,
             container: format!("tg-story-{mark}-{name}"),
             port: free_port(),
-            seed_image: format!("{repository}:{OLD}"),
+            seed_image: format!("{repository}:{}", make.old),
         };
         let pair = Self {
             staging: site("staging"),
@@ -123,10 +129,10 @@ impl Pair {
             server,
             _registry: registry,
         };
-        for tag in [OLD].iter().chain(make.tags) {
+        for tag in [make.old].iter().chain(make.tags) {
             let (_, options) = IMAGES.iter().find(|(known, _)| known == tag).expect("an image of that tag");
             pair.push(tag, options).await;
-            if *tag != OLD {
+            if *tag != make.old {
                 docker_ok(&["rmi", &pair.reference(tag)]).await;
             }
         }
@@ -143,7 +149,7 @@ impl Pair {
 
     /// Makes an image and pushes it under that tag.
     pub async fn push(&self, tag: &str, options: &[&str]) {
-        let labels = [format!("{}={}", yard::LABEL, self.mark)];
+        let labels = [self.label()];
         let options = [&["--version", tag, "--scale", SCALE], options].concat();
         let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
         let reference = self.reference(tag);
@@ -165,7 +171,7 @@ impl Pair {
     pub async fn create(&self, site: &Site, megabytes: u32) {
         let _ = docker(&["rm", "-f", &site.container]).await;
         let _ = docker(&["volume", "rm", &site.container]).await;
-        docker_ok(&["volume", "create", "--label", &format!("{}={}", yard::LABEL, self.mark), &site.container]).await;
+        docker_ok(&["volume", "create", "--label", &self.label(), &site.container]).await;
         let (mount, size) = (format!("{}:/appsmith-stacks", site.container), megabytes.to_string());
         let seed = ["run", "--rm", "-v", &mount, &site.seed_image, "seed", "--apps", "4", "--seed", "7"];
         docker_ok(&[&seed[..], &["--megabytes", &size]].concat()).await;
@@ -197,8 +203,10 @@ impl Pair {
     /// As [`Pair::configure`], with another secret for the store.
     pub fn configure_with(&self, secret: &str, more: &str) {
         let path = |name: &str| self.folder.path().join(name);
-        std::fs::write(path("secret"), secret).unwrap();
-        std::fs::write(path("password"), "standin-password\n").unwrap();
+        for (name, text) in [("secret", secret), ("password", "standin-password\n")] {
+            std::fs::write(path(name), text).unwrap();
+            std::fs::set_permissions(path(name), std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
         let mut text = format!(
             "state_dir = {state:?}\n\
              [store]\nurl = \"s3://{BUCKET}/tidegate\"\nendpoint = \"http://{address}\"\nregion = \"us-east-1\"\n\
@@ -245,6 +253,11 @@ impl Pair {
         Running::start(self.command(words), self.state())
     }
 
+    /// Runs a prepared command to its end.
+    pub async fn finish(&self, command: Command) -> Ended {
+        Running::start(command, self.state()).end().await
+    }
+
     /// Runs a command to its end.
     pub async fn run(&self, words: &[&str]) -> Ended {
         self.begin(words).end().await
@@ -274,6 +287,25 @@ impl Pair {
     pub async fn snapshot(&self, site: &Site) -> String {
         let taken = self.run(&["snapshot", site.name, "--json"]).await.expect(0);
         taken.json()["snapshot"]["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// On every image and volume of it, as `name=value`.
+    pub fn label(&self) -> String {
+        format!("{}={}", yard::LABEL, self.mark)
+    }
+
+    /// A text without what differs between runs: addresses, ports, folders, ids and times.
+    pub fn without_names(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for (name, word) in [
+            (self.proxy.address.to_string(), "STORE"),
+            (self.repository.clone(), "REGISTRY/appsmith"),
+            (format!("tg-story-{}", self.mark), "appsmith"),
+            (self.folder.path().display().to_string(), "FOLDER"),
+        ] {
+            text = text.replace(&name, word);
+        }
+        text
     }
 
     /// Nothing of Tidegate is left that holds this instance or mounts its data.

@@ -23,7 +23,6 @@ pub struct Trap {
 #[derive(Debug, Default)]
 struct State {
     trap: Option<Trap>,
-    requests: Vec<String>,
 }
 
 /// Ended when dropped.
@@ -32,7 +31,7 @@ pub struct Proxy {
     pub address: SocketAddr,
     state: Arc<Mutex<State>>,
     holds: watch::Sender<bool>,
-    task: tokio::task::JoinHandle<()>,
+    _stop: tokio::sync::oneshot::Sender<()>,
 }
 
 impl Proxy {
@@ -43,13 +42,18 @@ impl Proxy {
         let state = Arc::new(Mutex::new(State::default()));
         let holds = watch::Sender::new(false);
         let (shared, sender) = (state.clone(), holds.clone());
-        let task = tokio::spawn(async move {
+        let (stop, mut stopped) = tokio::sync::oneshot::channel();
+        tokio::spawn(async move {
             loop {
-                let Ok((client, _)) = listener.accept().await else { continue };
-                tokio::spawn(forward(client, server, shared.clone(), sender.clone()));
+                tokio::select! {
+                    _ = &mut stopped => break,
+                    Ok((client, _)) = listener.accept() => {
+                        tokio::spawn(forward(client, server, shared.clone(), sender.clone()));
+                    }
+                }
             }
         });
-        Self { address, state, holds, task }
+        Self { address, state, holds, _stop: stop }
     }
 
     /// Sets a trap; the one before is forgotten.
@@ -68,17 +72,6 @@ impl Proxy {
     pub fn release(&self) {
         self.holds.send_replace(false);
     }
-
-    /// The request lines so far, without their protocol.
-    pub fn requests(&self) -> Vec<String> {
-        self.state.lock().unwrap().requests.clone()
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 /// Says how many bytes of this request may pass, if it is the one that is waited for.
@@ -86,7 +79,6 @@ fn look(state: &Mutex<State>, head: &[u8]) -> Option<(&'static str, usize)> {
     let line = head.split(|byte| *byte == b'\r').next()?;
     let line = std::str::from_utf8(line).ok()?.strip_suffix(" HTTP/1.1")?;
     let mut state = state.lock().unwrap();
-    state.requests.push(line.to_owned());
     let trap = state.trap.as_mut()?;
     if !line.starts_with(trap.method) || !line.contains(&trap.path) {
         return None;

@@ -57,6 +57,11 @@ impl Running {
         self.child.id().expect("it runs")
     }
 
+    /// Whether it is over.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// The journal of the run that it has begun.
     pub fn journal(&self) -> Option<Journal> {
         journals(&self.state).iter().rfind(|path| !self.known.contains(path)).and_then(|path| Journal::read(path))
@@ -66,7 +71,7 @@ impl Running {
     pub async fn reaches(&mut self, record: &str, step: &str) {
         wait_for(&format!("{record} `{step}`"), async || {
             let found = self.journal().is_some_and(|journal| journal.has(record, step));
-            if !found && self.child.try_wait().unwrap().is_some() {
+            if !found && self.has_ended() {
                 panic!("it ended before {record} `{step}`: {:?}\n{}", self.journal(), self.said("stderr"));
             }
             found.then_some(())

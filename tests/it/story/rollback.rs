@@ -1,0 +1,39 @@
+//! P4: an upgrade that fails ends where it began.
+
+use super::observer::Observer;
+use super::pair::{BAD, EXITS, Make, NEVER_READY, Pair};
+use super::side::{Side, side};
+
+/// P4. Image, definition and data of staging are those of before, and production was never touched.
+async fn ends_where_it_began(test: &str, tags: &'static [&'static str]) {
+    let pair = Pair::start(test, Make { both: true, tags, ..Make::default() }).await;
+    let (staging, production) = (&pair.staging, &pair.production);
+    let (before, definition) = (staging.content().await, staging.definition().await);
+    let (content, id) = (production.content().await, production.id().await);
+    for tag in tags {
+        let observer = Observer::start(staging).await;
+        let ended = pair.run(&["upgrade", tag]).await.expect(5);
+        assert!(ended.stderr.contains("`staging` runs as before, on the old image and data"), "{}", ended.stderr);
+        assert_eq!(side(&pair, staging, &before).await, Side::Old, "{tag}");
+        assert_eq!(staging.definition().await, definition, "{tag}");
+        assert_eq!(staging.content().await.ours.len(), 0, "nothing is left of a roll back");
+        assert_eq!(production.id().await, id);
+        for site in [staging, production] {
+            pair.nothing_is_left(site).await;
+        }
+        observer.nothing_ran_twice().await;
+    }
+    assert_eq!(side(&pair, production, &content).await, Side::Old);
+}
+
+/// Its migration is done, it runs, it says that it is well, and one application is broken.
+#[tokio::test(flavor = "multi_thread")]
+async fn checks_that_fail_bring_image_and_data_back() {
+    ends_where_it_began("checks", &[BAD]).await;
+}
+
+/// It never comes up.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_does_not_come_up_is_taken_back() {
+    ends_where_it_began("ready", &[EXITS, NEVER_READY]).await;
+}
