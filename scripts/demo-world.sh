@@ -33,7 +33,6 @@ push_version() {
         return
     fi
     tests/standin/image "$reference" --version "$version" --scale "$TIME_SCALE" "$@" >/dev/null
-    docker image inspect --format '{{.Id}}' "$reference" >>"$WORK/image-ids"
     docker push -q "$reference" >/dev/null
     echo "$wanted" >"$stamp"
     note "$version pushed to $IMAGE${*:+   ($*)}"
