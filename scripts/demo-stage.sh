@@ -25,6 +25,7 @@ prepare() {
     ensure_rust
     ensure_packages docker=docker.io docker-registry=docker-registry curl=curl jq=jq
     ensure_engine
+    refuse_another_checkout
     note "building (the first time this takes minutes)"
     # Kept by name before tidegate makes any: what is there already is somebody else's.
     [ -e "$WORK/not-ours" ] || images_like 'tidegate.local/*' >"$WORK/not-ours"
@@ -245,6 +246,17 @@ clear_stage() {
     images_like "tidegate.local/$PREFIX-*" | xargs -r docker image rm >/dev/null
 }
 
+# Two checkouts on one host would use the same names; volumes say whose they are.
+refuse_another_checkout() {
+    local owner
+    docker volume ls --filter "name=^$PREFIX-" --format '{{.Label "dev.tidegate.demo"}}' | sort -u |
+        while read -r owner; do
+            if [ "$owner" != "$ROOT" ] && [ -e "$owner/scripts/demo" ]; then
+                die "another checkout's demo is on this engine; please run $owner/scripts/demo --down first"
+            fi
+        done
+}
+
 # By tag, and by id where a newer image has taken the tag.
 images_like() {
     docker image ls --format '{{if eq .Tag "<none>"}}{{.ID}}{{else}}{{.Repository}}:{{.Tag}}{{end}}' "$1"
@@ -264,6 +276,7 @@ take_down() {
     mkdir -p "$WORK"
     lock_demo
     if engine_answers; then
+        refuse_another_checkout
         clear_stage
         images_like "*/$PREFIX/appsmith-standin" | xargs -r docker image rm >/dev/null
         remove_images_of_tidegate
