@@ -25,9 +25,10 @@ prepare() {
     ensure_rust
     ensure_packages docker=docker.io docker-registry=docker-registry curl=curl jq=jq
     ensure_engine
+    refuse_another_checkout
     note "building (the first time this takes minutes)"
     # Kept by name before tidegate makes any: what is there already is somebody else's.
-    [ -e "$WORK/not-ours" ] || docker image ls --format '{{.Repository}}:{{.Tag}}' 'tidegate.local/*' >"$WORK/not-ours"
+    [ -e "$WORK/not-ours" ] || images_like 'tidegate.local/*' >"$WORK/not-ours"
     build_workspace
     build_static
     name_static
@@ -50,7 +51,7 @@ open_stage() {
     write_config
     note "two instances of $OLD; the stand-in's waiting times are multiplied by $TIME_SCALE"
     start_instance staging "$OLD" 5 40 1
-    start_instance production "$OLD" 8 300 2
+    start_instance production "$OLD" 8 240 2
     # From here they come from the registry, as versions do.
     forget_image "$IMAGE:$GOOD"
     forget_image "$IMAGE:$BAD"
@@ -96,7 +97,7 @@ $STORE_CONFIG
 [ready]
 # The stand-in is quick; the default for the real thing is 30 s.
 stable_for = "2s"
-poll = "500ms"
+poll = "250ms"
 
 [pipeline]
 image = "$IMAGE"
@@ -231,48 +232,53 @@ the_end_came_early() {
 # What an instance is made of, and what tidegate made for it, state and store. Images, registry and builds stay.
 clear_stage() {
     local containers
-    # By name, or by the runs of this state folder: another tidegate on this host may call an instance the same.
     containers=$({
         docker ps -aq --filter "name=^/$PREFIX-" --filter "name=^/tidegate\.lock\.$PREFIX-"
-        local journal
-        for journal in "$WORK"/state/runs/*.jsonl; do
-            [ ! -e "$journal" ] || docker ps -aq --filter "label=dev.tidegate.run=$(basename "$journal" .jsonl)"
-        done
+        docker ps -aq --filter "label=dev.tidegate.container=$(container_of staging)"
+        docker ps -aq --filter "label=dev.tidegate.container=$(container_of production)"
     } | sort -u)
     # shellcheck disable=SC2086
     [ -z "$containers" ] || docker rm -f -v $containers >/dev/null
     docker volume ls -q --filter "name=^$PREFIX-" | xargs -r docker volume rm >/dev/null
     stop_process s3
     rm -rf "$WORK/state" "$WORK/store" "$WORK"/proof/*
-    remove_pins
+    # The tags by which tidegate keeps the images that these containers had.
+    images_like "tidegate.local/$PREFIX-*" | xargs -r docker image rm >/dev/null
 }
 
-# The tags by which tidegate keeps images of the demo, and no other's.
-remove_pins() {
-    local reference id
-    docker image ls --no-trunc --format '{{.Repository}}:{{.Tag}} {{.ID}}' 'tidegate.local/*' |
-        while read -r reference id; do
-            case $reference in "tidegate.local/$PREFIX-"*)
-                if grep -q -s -x -F -- "$id" "$WORK/image-ids"; then forget_image "$reference"; fi ;;
-            esac
+# Two checkouts on one host would use the same names; volumes say whose they are.
+refuse_another_checkout() {
+    local owner
+    docker volume ls --filter "name=^$PREFIX-" --format '{{.Label "dev.tidegate.demo"}}' | sort -u |
+        while read -r owner; do
+            if [ "$owner" != "$ROOT" ] && [ -e "$owner/scripts/demo" ]; then
+                die "another checkout's demo is on this engine; please run $owner/scripts/demo --down first"
+            fi
         done
+}
+
+# By tag, and by id where a newer image has taken the tag.
+images_like() {
+    docker image ls --format '{{if eq .Tag "<none>"}}{{.ID}}{{else}}{{.Repository}}:{{.Tag}}{{end}}' "$1"
 }
 
 # What tidegate imports for its own use, unless it was there before the demo, or somebody uses it.
 remove_images_of_tidegate() {
     local reference
-    { echo tidegate.local/empty:1 && sed 's|^|tidegate.local/porter:|' "$WORK/porters"; } | sort -u |
+    [ -e "$WORK/not-ours" ] || return 0
+    { echo tidegate.local/empty:1 && sed 's|^|tidegate.local/porter:|' "$WORK/porters" 2>/dev/null; } | sort -u |
         while read -r reference; do
             grep -q -s -x -F -- "$reference" "$WORK/not-ours" || forget_image "$reference"
         done
 }
 
 take_down() {
-    [ -d "$WORK" ] || { say "demo: there is no $WORK, nothing to remove"; return; }
+    mkdir -p "$WORK"
     lock_demo
     if engine_answers; then
+        refuse_another_checkout
         clear_stage
-        docker image ls --format '{{.Repository}}:{{.Tag}}' "*/$PREFIX/appsmith-standin" | xargs -r docker image rm >/dev/null
+        images_like "*/$PREFIX/appsmith-standin" | xargs -r docker image rm >/dev/null
         remove_images_of_tidegate
     else
         say "demo: no Docker engine answers; its containers, volumes and images cannot be removed"

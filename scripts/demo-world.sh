@@ -33,7 +33,6 @@ push_version() {
         return
     fi
     tests/standin/image "$reference" --version "$version" --scale "$TIME_SCALE" "$@" >/dev/null
-    docker image inspect --format '{{.Id}}' "$reference" >>"$WORK/image-ids"
     docker push -q "$reference" >/dev/null
     echo "$wanted" >"$stamp"
     note "$version pushed to $IMAGE${*:+   ($*)}"
@@ -49,7 +48,7 @@ forget_image() { docker image rm "$1" >/dev/null 2>&1 || true; }
 start_instance() {
     local name=$1 reference="$IMAGE:$2" port
     port=$(port_of_instance "$name")
-    docker volume create "$(volume_of "$name")" >/dev/null
+    docker volume create --label "dev.tidegate.demo=$ROOT" "$(volume_of "$name")" >/dev/null
     docker run --rm -v "$(volume_of "$name"):$STACKS" "$reference" seed --apps "$3" --megabytes "$4" --seed "$5" |
         sed -n "s/^seeded \(.*\) in .*/   $name: $2 on port $port, seeded with \1/p"
     docker run -d --name "$(container_of "$name")" --restart unless-stopped -p "127.0.0.1:$port:80" \

@@ -32,7 +32,10 @@ pub fn init(verbosity: i8, json: bool) -> Result<(), TelemetryError> {
     let given = std::env::var(VARIABLE).ok();
     let terminal = std::io::stderr().is_terminal();
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(terminal && !set("NO_COLOR"));
+    let lines = tracing_subscriber::fmt::layer()
+        .log_internal_errors(false)
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal && !set("NO_COLOR"));
     let lines = match (json, terminal) {
         (true, _) => lines.json().flatten_event(true).boxed(),
         (false, true) => lines.compact().with_target(false).boxed(),

@@ -161,7 +161,7 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
                 some("look at the store's keys (AWS_ACCESS_KEY_ID, or `store.access_key_id`) and what they may do")
             }
             StoreError::NoBucket { bucket, .. } => Some(format!("make the bucket `{bucket}`, or correct `store.url`")),
-            StoreError::Full { .. } => some("make room in the store; the instance was not harmed"),
+            StoreError::Full { .. } => some("make room in the store, then run it again"),
             StoreError::TooManyParts { .. } => some("raise `store.part_size`"),
             _ => None,
         };
@@ -177,6 +177,9 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = cause.downcast_ref::<RunError>() {
         return match error {
             RunError::OpenRun { open, .. } => Some(format!("`tidegate resume {}` ends it", open.run)),
+            RunError::Overtaken { .. } => {
+                some("nothing was touched; if the old state is wanted, `tidegate restore` puts it back")
+            }
             RunError::CutOff { run, .. } => Some(format!("`tidegate resume {run}` takes it up")),
             RunError::OtherVersion { run, .. } => {
                 Some(format!("run the tidegate that began it, or look at the journal of {run}"))
@@ -203,7 +206,7 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
     }
     if let Some(InstanceError::LoginRefused { instance, .. }) = cause.downcast_ref() {
         return Some(format!(
-            "look at `instances.{instance}.login_user` and the password file; it is not tried again, because Appsmith locks an account after 5 failures a day"
+            "look at `instances.{instance}.login_user` and the password file; it is not tried again, because Appsmith locks an account after 5 failures a day (a restore can do without: --no-checks)"
         ));
     }
     if let Some(RestoreError::NoChoice { instance, choices, .. }) = cause.downcast_ref() {
@@ -228,6 +231,7 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
         });
     }
     if let Some(HalfFilled { run, .. }) = cause.downcast_ref() {
+        let run = run.split("-back").next().unwrap_or(run);
         return Some(format!("`tidegate resume {run}` ends that run, on the host that began it"));
     }
     if let Some(PorterFailed { disk_full: true, .. }) = cause.downcast_ref() {

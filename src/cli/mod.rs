@@ -163,15 +163,17 @@ async fn wait(mut running: Running, cancel: CancellationToken, out: &mut Render)
     }
 }
 
-/// SIGINT and SIGTERM. Where they cannot be listened to, they do what they always do.
+/// SIGINT and SIGTERM. SIGHUP is taken and forgotten: a run goes on when the terminal goes away. Where they cannot be
+/// listened to, they do what they always do.
 struct Signals {
     terminate: Option<tokio::signal::unix::Signal>,
+    _hang_up: Option<tokio::signal::unix::Signal>,
 }
 
 impl Signals {
     fn new() -> Self {
         use tokio::signal::unix::{SignalKind, signal};
-        Self { terminate: signal(SignalKind::terminate()).ok() }
+        Self { terminate: signal(SignalKind::terminate()).ok(), _hang_up: signal(SignalKind::hangup()).ok() }
     }
 
     async fn next(&mut self) {

@@ -1,5 +1,4 @@
 //! The only place that prints. stdout is data, everything else goes to stderr.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::error::Error;
 use std::io::{BufRead, IsTerminal, Write};
@@ -52,16 +51,16 @@ impl Render {
     pub fn say(&mut self, text: &str) {
         match &self.progress {
             Some(progress) => progress.line(text),
-            None => eprintln!("{text}"),
+            None => stderr_line(text),
         }
     }
 
     /// An error without a type.
     pub fn error(&mut self, text: &str, hint: Option<&str>) {
         self.progress_done();
-        eprintln!("error: {text}");
+        stderr_line(&format!("error: {text}"));
         if let Some(hint) = hint {
-            eprintln!("\nhint: {hint}");
+            stderr_line(&format!("\nhint: {hint}"));
         }
     }
 
@@ -82,7 +81,7 @@ impl Render {
 
     /// Asks, and returns what was typed.
     pub fn ask(&mut self, question: &str) -> String {
-        eprint!("{question}");
+        let _ = write!(std::io::stderr(), "{question}");
         let mut typed = String::new();
         match std::io::stdin().lock().read_line(&mut typed) {
             Ok(_) => typed.trim().to_owned(),
@@ -110,9 +109,9 @@ impl Render {
     }
 }
 
-/// A line on stderr.
+/// A line on stderr. A terminal that went away must not end a run, as `eprintln!` would.
 pub(super) fn stderr_line(text: &str) {
-    eprintln!("{text}");
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Columns as wide as they need to be, two spaces between.

@@ -6,6 +6,7 @@ use crate::app::{App, Repositories};
 use crate::config::Config;
 use crate::model::ids::InstanceName;
 use crate::model::plan::choose::Selector;
+use crate::ops::history::RunSummary;
 use crate::ops::restore::{self, RestorePlan};
 use crate::ops::run::{self, Plan};
 use crate::workflow::StepError;
@@ -23,6 +24,9 @@ pub struct RestoreArgs {
     pub instance: InstanceName,
     /// `latest`, `before-upgrade`, an id, or the beginning of one
     pub snapshot: Option<String>,
+    /// Neither wait until it is ready nor check it, for a snapshot that is known not to pass
+    #[arg(long)]
+    pub no_checks: bool,
     /// How to go ahead
     #[command(flatten)]
     pub consent: Consent,
@@ -36,11 +40,12 @@ pub async fn run(args: RestoreArgs, config: &Config, out: &mut Render) -> Result
         Some(text) => text.parse().unwrap_or(Selector::Auto),
         None => Selector::Auto,
     };
-    tools(&app).instance(&args.instance)?;
-    if !args.consent.dry_run {
-        end_open_runs(&app, &args.instance, out).await?;
+    let open = open_runs(&app, &args.instance)?;
+    let mut plan = restore::plan(tools(&app), &args.instance, &selector, args.no_checks).await?;
+    for open in &open {
+        plan.warnings
+            .push(format!("{} was cut off; it is ended first, which may put service back by itself", open.run));
     }
-    let plan = restore::plan(tools(&app), &args.instance, &selector).await?;
     show(&plan, (tools(&app).now)(), out);
     if args.consent.dry_run {
         return Ok(exit::DONE);
@@ -54,6 +59,16 @@ pub async fn run(args: RestoreArgs, config: &Config, out: &mut Render) -> Result
     }
     let asks = config.instances.get(&args.instance).is_some_and(|known| known.production);
     args.consent.given(&args.instance, asks, out)?;
+    if !open.is_empty() {
+        let chosen = plan.snapshot;
+        end(&app, &open, out).await?;
+        plan = restore::plan(tools(&app), &args.instance, &selector, args.no_checks).await?;
+        if plan.snapshot != chosen {
+            let text =
+                format!("the choice is now {}, and was {chosen}; look at the instance and run it again", plan.snapshot);
+            return Err(Box::new(Usage(text)));
+        }
+    }
     let plan = Plan::Restore(plan);
     let report = carry_out(&app, &plan, out).await?;
     let code = upgrade::tell(&report, out);
@@ -63,14 +78,19 @@ pub async fn run(args: RestoreArgs, config: &Config, out: &mut Render) -> Result
     Ok(code)
 }
 
-/// A run that was cut off is ended first: it may put service back by itself, and two would undo each other's work.
-async fn end_open_runs(app: &App, instance: &InstanceName, out: &mut Render) -> Result<(), StepError> {
-    for open in run::open_runs(tools(app))? {
-        if open.instances.contains(instance) {
-            out.say(&format!("{} was cut off; it is ended first", open.run));
-            let report = take_up(app, &open.run, out).await?;
-            upgrade::tell(&report, out);
-        }
+/// The runs on the instance that were cut off.
+fn open_runs(app: &App, instance: &InstanceName) -> Result<Vec<RunSummary>, StepError> {
+    let mut open = run::open_runs(tools(app))?;
+    open.retain(|run| run.instances.contains(instance));
+    Ok(open)
+}
+
+/// Ended first: two runs would undo each other's work.
+async fn end(app: &App, open: &[RunSummary], out: &mut Render) -> Result<(), StepError> {
+    for open in open {
+        out.say(&format!("{} was cut off; it is ended first", open.run));
+        let report = take_up(app, &open.run, out).await?;
+        upgrade::tell(&report, out);
     }
     Ok(())
 }
@@ -101,6 +121,9 @@ fn text(plan: &RestorePlan, now: jiff::Timestamp) -> String {
     let from = plan.from.as_deref().unwrap_or("no container");
     let (fetched, written) = (bytes(plan.stored_bytes), bytes(plan.plain_bytes));
     text.push_str(&format!("  now: {from}; fetches {fetched}, writes {written}\n"));
+    if plan.no_checks {
+        text.push_str("  NO checks, and no wait until it is ready\n");
+    }
     for place in &plan.places {
         text.push_str(&format!("  replaces in {place}; all else there stays\n"));
     }
@@ -125,6 +148,7 @@ mod tests {
             stored_bytes: 201 << 20,
             places: vec!["/appsmith-stacks: configuration, database, git-storage".into()],
             from: Some("appsmith/appsmith-ce:v2.2".into()),
+            no_checks: false,
             warnings: vec!["9b1c22aa is newer, but was taken while the instance was unhealthy: its login fails".into()],
         };
         insta::assert_snapshot!(text(&plan, "2026-03-20T05:30:00Z".parse().unwrap()), @r#"

@@ -33,14 +33,14 @@ pub async fn run(args: ResumeArgs, config: &Config, out: &mut Render) -> Result<
     let mut worst = exit::DONE;
     for open in open {
         let code = match take_up(&app, &open.run, out).await {
-            // What was cut off and is rolled back now is what was asked for; only a stuck one needs a person.
-            Ok(report) => match upgrade::tell(&report, out) {
-                code @ (exit::STUCK | exit::INTERRUPTED) => code,
-                _ => exit::DONE,
+            // What was cut off and is rolled back now is what was asked for; what went on and then failed is not.
+            Ok(report) => match (upgrade::tell(&report, out), &report.failure) {
+                (exit::ROLLED_BACK | exit::FAILED, None) => exit::DONE,
+                (code, _) => code,
             },
-            // It was not cut off: its process lives.
-            Err(RunError::Lock(error @ (LockError::Held { .. } | LockError::Busy { .. }))) => {
-                out.say(&format!("{} goes on elsewhere: {error}", open.run));
+            // Not cut off, if its process lives here; else nobody knows.
+            Err(RunError::Lock(error @ LockError::Busy { .. })) => {
+                out.say(&format!("{} goes on: {error}", open.run));
                 exit::DONE
             }
             Err(error) => out.failure(&error),

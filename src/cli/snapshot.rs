@@ -1,7 +1,7 @@
 //! `snapshot`: take a snapshot of instances.
 
 use super::render::{Render, bytes};
-use super::{Usage, app, carry_out, exit, tools};
+use super::{Usage, app, carry_out, exit, tools, upgrade};
 use crate::app::Repositories;
 use crate::config::Config;
 use crate::model::ids::InstanceName;
@@ -81,6 +81,7 @@ fn show_plan(plan: &Plan, out: &mut Render) {
 fn tell(report: &RunReport, out: &mut Render) -> u8 {
     let code = exit::of_run(report, out.warned());
     match (&report.failure, report.outcome) {
+        (_, Outcome::Stuck) => return upgrade::tell(report, out),
         (_, Outcome::Completed) => {
             if out.is_json() {
                 out.data(&report.summary);

@@ -34,7 +34,7 @@ pub struct RunSummary {
     pub forced: bool,
     /// The snapshot that a snapshot run took.
     pub snapshot: Option<Taken>,
-    /// The first undo that failed, with the reason.
+    /// The first undo that failed, with the reason and with what is left running.
     pub undo_failure: Option<String>,
     /// The instances that were stopped, changed, and are back as they were.
     pub rolled_back: Vec<InstanceName>,
@@ -125,10 +125,18 @@ pub fn summary(story: &Story) -> RunSummary {
         Record::UndoStarted { step, .. } => Some(format!("undo of {}", name(*step))),
         _ => None,
     });
-    let undo_failure = records.iter().rev().find_map(|record| match record {
-        Record::UndoFailed { step, error, .. } => Some(format!("{}: {error}", name(*step))),
-        _ => None,
-    });
+    // The cause, and what was made of it: the undo of `rest` says what is left running.
+    let retried = records.iter().rposition(|record| matches!(record, Record::RetryUndo { .. })).unwrap_or_default();
+    let undo_failures: Vec<String> = records[retried..]
+        .iter()
+        .filter_map(|record| match record {
+            Record::UndoFailed { step, error, .. } => Some(format!("{}: {error}", name(*step))),
+            _ => None,
+        })
+        .collect();
+    let (first, others) = undo_failures.split_first().map_or((None, &[][..]), |(first, others)| (Some(first), others));
+    let rest = others.iter().filter(|failure| failure.starts_with("rest "));
+    let undo_failure = first.map(|first| std::iter::once(first).chain(rest).cloned().collect::<Vec<_>>().join("; "));
     // The steps of an instance end in its name; the one that begins to touch it is `rest`.
     let steps_of = |verb: &str, wanted: fn(&Record<Notes>) -> Option<usize>| -> Vec<InstanceName> {
         let done = records.iter().filter_map(wanted).map(name);

@@ -15,11 +15,11 @@ use super::state::StateError;
 use super::upgrade::{self, Recovery, UpgradePlan};
 use super::{Tools, UnknownInstance};
 use crate::engine::EngineError;
-use crate::store::StoreError;
 use crate::model::ids::{BadName, InstanceName, RunId};
+use crate::store::StoreError;
 use crate::workflow::{
     DriveError, Event, EventSink, FileJournal, Header, JOURNAL_FORMAT, Journal, JournalError, Outcome, Record, RunCx,
-    RunState, Step, StepError, drive, shapes,
+    RunState, Step, StepError, StepState, drive, shapes,
 };
 
 /// How long an engine may be away before a run is given up: a restart of it takes seconds, an update of it minutes.
@@ -65,6 +65,17 @@ impl Plan {
         }
     }
 
+    /// The containers that it changes, by instance.
+    fn containers(&self) -> Vec<(InstanceName, String)> {
+        match self {
+            Self::Snapshot(plan) => vec![(plan.instance.clone(), plan.container.clone())],
+            Self::Restore(plan) => vec![(plan.instance.clone(), plan.container.clone())],
+            Self::Upgrade(plan) => {
+                plan.stages.iter().map(|stage| (stage.instance.clone(), stage.container.clone())).collect()
+            }
+        }
+    }
+
     /// Its steps, in order.
     pub fn steps(&self, tools: &Arc<Tools>) -> Vec<Box<dyn Step<Notes>>> {
         match self {
@@ -102,8 +113,16 @@ pub enum RunError {
     /// An instance has vanished from the configuration.
     #[error("{0}")]
     Unknown(#[from] UnknownInstance),
-    /// The journal is of another version of this program.
-    #[error("run {run} was begun by another version of tidegate: {reason}")]
+    /// A later run has changed what its undos would put back.
+    #[error("run {run} is stuck, and {by} has brought its instance on since; its undos would put old data over that")]
+    Overtaken {
+        /// The stuck run.
+        run: RunId,
+        /// The later one.
+        by: RunId,
+    },
+    /// The journal is of another version of this program, or of another configuration.
+    #[error("run {run} was begun by another version or configuration of tidegate: {reason}")]
     OtherVersion {
         /// Which.
         run: RunId,
@@ -206,6 +225,7 @@ pub async fn resume_through<J: Journal<Notes>>(
     for instance in plan.instances() {
         tools.instance(&instance)?;
     }
+    same_containers(tools, run, &plan)?;
     let locks = Arc::new(Locks::take(tools, run, &plan.instances()).await?);
     let driven = async {
         // Opened only under the lock: another process may have ended it a moment ago.
@@ -221,14 +241,21 @@ pub async fn resume_through<J: Journal<Notes>>(
         let cut_off = |source| RunError::CutOff { run: run.clone(), source };
         let state = RunState::replay(&shapes, journal.records()).map_err(|error| cut_off(error.into()))?;
         if state.finished() == Some(Outcome::Stuck) {
+            nothing_came_after(tools, &header, &plan)?;
             journal.append(&Record::RetryUndo { at: now() }).await?;
         } else if state.finished().is_none() && !state.is_rolling_back() {
             let recovery = match &plan {
                 // A snapshot unwinds: the instance runs again, and the next one is taken later.
                 Plan::Snapshot(_) => Recovery::RollBack("it was cut off".into()),
                 Plan::Upgrade(plan) => upgrade::recover(tools, plan, &state).await?,
-                // A restore goes on: its old data is safe.
-                Plan::Restore(_) => Recovery::GoOn,
+                // A restore goes on: its old data is safe. A reboot has left its container down.
+                Plan::Restore(plan) => {
+                    let started = state.state_of(&format!("start {}", plan.instance));
+                    if started.is_some_and(|state| state == StepState::Done) {
+                        tools.engine.start(&plan.container).await?;
+                    }
+                    Recovery::GoOn
+                }
             };
             if let Recovery::RollBack(reason) = recovery {
                 journal.append(&Record::RollBack { at: now(), reason }).await?;
@@ -242,10 +269,39 @@ pub async fn resume_through<J: Journal<Notes>>(
     driven
 }
 
-/// The open runs of this host, oldest first.
-pub fn open_runs(tools: &Tools) -> Result<Vec<RunSummary>, StateError> {
-    let runs = history::runs(&tools.state)?;
-    Ok(runs.into_iter().flatten().filter(|run| run.outcome.is_none()).collect())
+/// The open runs of this host, oldest first. A journal that cannot be read may be that of an open run, so it is an
+/// error; one without a complete first line is that of a run that never began.
+pub fn open_runs(tools: &Tools) -> Result<Vec<RunSummary>, RunError> {
+    let mut open = Vec::new();
+    for run in history::runs(&tools.state)? {
+        match run {
+            Ok(run) if run.outcome.is_none() => open.push(run),
+            Ok(_) | Err(JournalError::Empty { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(open)
+}
+
+/// The undos of an old run would put its old data over what came after it.
+fn nothing_came_after(tools: &Tools, header: &Header, plan: &Plan) -> Result<(), RunError> {
+    let later = history::runs(&tools.state)?.into_iter().flatten().find(|other| {
+        let shares = other.instances.iter().any(|instance| plan.instances().contains(instance));
+        other.run != header.run && other.started_at > header.started_at && shares && !other.reopened.is_empty()
+    });
+    later.map_or(Ok(()), |later| Err(RunError::Overtaken { run: header.run.clone(), by: later.run }))
+}
+
+/// The configuration may have changed since the run began; its undos must not touch other containers.
+fn same_containers(tools: &Tools, run: &RunId, plan: &Plan) -> Result<(), RunError> {
+    for (instance, container) in plan.containers() {
+        let now = tools.instance(&instance)?.container();
+        if now != container {
+            let reason = format!("`{instance}` was the container `{container}` then and is `{now}` now");
+            return Err(RunError::OtherVersion { run: run.clone(), reason });
+        }
+    }
+    Ok(())
 }
 
 /// The plan that a journal keeps.
@@ -303,6 +359,7 @@ fn cx(tools: &Tools, run: &RunId, events: Arc<dyn EventSink>, cancel: Cancellati
         retry: tools.settings.retry.clone(),
         clock: tools.now,
         undo_failed: Vec::new(),
+        undone: Vec::new(),
     }
 }
 

@@ -126,6 +126,8 @@ pub struct RunCx {
     /// The names of the steps whose undo has failed. An undo that would build on one of them must leave things as
     /// they are and fail, too.
     pub undo_failed: Vec<String>,
+    /// The names of the steps that are undone already.
+    pub undone: Vec<String>,
 }
 
 impl RunCx {
@@ -228,7 +230,7 @@ where
                 }
                 return Ok(Driven { outcome, failure });
             }
-            Next::Run(_) if cx.cancel.is_cancelled() => {
+            Next::Run(step) if cx.cancel.is_cancelled() && !state.is_kept(step) => {
                 journal.append(&Record::RollBack { at: cx.now(), reason: "stopped on request".into() }).await?;
             }
             Next::Run(step) => {
@@ -264,6 +266,7 @@ where
             Next::Undo(step) => {
                 still_ours(&cx).await?;
                 cx.undo_failed = state.undo_failed();
+                cx.undone = state.undone();
                 journal.append(&Record::UndoStarted { step, at: cx.now() }).await?;
                 let record = undo(&*steps[step], step, of, &cx, &notes).await;
                 journal.append(&record).await?;

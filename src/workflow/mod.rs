@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!             Started ─► Done ──────────────────► (next step) ─► Completed
-//! Pending ─►     │         └─ Reopened: a barrier, nothing of that stage is undone any more
+//! Pending ─►     │         └─ Reopened: a barrier, nothing of that stage is undone any more, the rest of it is done
 //!                └─► Failed ─► UndoStarted ─► UndoDone ─► (previous started step) ─► RolledBack
 //!                                   └───────► UndoFailed ─► (all others are still tried) ─► Stuck
 //! ```

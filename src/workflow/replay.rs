@@ -57,7 +57,8 @@ pub enum Outcome {
     Completed,
     /// Every step that may be undone is undone.
     RolledBack,
-    /// A service undo failed after retries; all others were tried. A person must look.
+    /// A service undo failed after retries, or a step of a stage that was reopened; all other undos were tried. A
+    /// person must look.
     Stuck,
 }
 
@@ -147,7 +148,7 @@ impl RunState {
             if to == S::Done && reopens {
                 self.reopened.extend(self.shapes[step].stage);
             }
-            self.rolling_back |= to == S::Failed;
+            self.rolling_back |= to == S::Failed && !self.is_kept(step);
             self.states[step] = to;
         })
     }
@@ -172,14 +173,12 @@ impl RunState {
         if let Some(outcome) = self.finished {
             return Next::Finish(outcome);
         }
+        // Whatever else fails, what was reopened to users is seen through to its end.
+        let unfinished = |index: &usize| matches!(self.states[*index], S::Pending | S::Started) && self.is_kept(*index);
+        if let Some(index) = (0..self.states.len()).find(unfinished) {
+            return Next::Run(index);
+        }
         if self.rolling_back {
-            // What is left of a reopened stage opens it fully: it is done, not undone.
-            let left = |index: &usize| {
-                self.is_kept(*index) && matches!(self.states[*index], S::Pending | S::Started)
-            };
-            if let Some(index) = (0..self.states.len()).find(left) {
-                return Next::Run(index);
-            }
             let open = |index: &usize| {
                 matches!(self.states[*index], S::Started | S::Done | S::Failed | S::Undoing) && !self.is_kept(*index)
             };
@@ -189,12 +188,15 @@ impl RunState {
                 None => Next::Finish(Outcome::RolledBack),
             };
         }
+        if self.is_stuck() {
+            return Next::Finish(Outcome::Stuck);
+        }
         let first_open = self.states.iter().position(|state| matches!(state, S::Pending | S::Started));
         first_open.map_or(Next::Finish(Outcome::Completed), Next::Run)
     }
 
-    /// Behind the barrier: its stage was reopened, so it is never undone.
-    fn is_kept(&self, index: usize) -> bool {
+    /// Behind the barrier: its stage was reopened, so it is never undone, and what is left of it is done.
+    pub fn is_kept(&self, index: usize) -> bool {
         self.shapes[index].stage.is_some_and(|stage| self.reopened.contains(&stage))
     }
 
@@ -209,8 +211,16 @@ impl RunState {
 
     /// The names of the steps whose undo failed.
     pub fn undo_failed(&self) -> Vec<String> {
-        let failed = |index: &usize| self.states[*index] == StepState::UndoFailed;
-        (0..self.states.len()).filter(failed).map(|index| self.shapes[index].name.clone()).collect()
+        self.names_in(StepState::UndoFailed)
+    }
+
+    /// The names of the steps that are undone.
+    pub fn undone(&self) -> Vec<String> {
+        self.names_in(StepState::Undone)
+    }
+
+    fn names_in(&self, wanted: StepState) -> Vec<String> {
+        self.steps().filter(|(_, state)| *state == wanted).map(|(shape, _)| shape.name.clone()).collect()
     }
 
     /// Whether the run is being undone.

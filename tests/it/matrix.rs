@@ -9,9 +9,12 @@
 mod app;
 mod data;
 mod deaths;
+mod faults;
 mod judge;
 mod life;
 mod mortal;
+mod stuck;
+mod twice;
 mod world;
 
 use app::Manner;

@@ -100,6 +100,7 @@ fn cx() -> RunCx {
         retry: Retry { pauses: vec![], ..Retry::default() },
         clock: || jiff::Timestamp::UNIX_EPOCH,
         undo_failed: vec![],
+        undone: vec![],
     }
 }
 

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::At;
+use crate::instance::InstanceError;
 use crate::model::gate::{Condition, GateFacts, weigh};
 use crate::model::ids::InstanceName;
 use crate::model::manifest::Manifest;
@@ -26,6 +27,8 @@ pub struct Await {
 pub enum Expects {
     /// That of the image.
     Target,
+    /// That of the snapshot. Its data may be older than the password that the checks log in with: that is a warning.
+    Snapshot,
     /// The one of before. An app that was not well before need not be so now, and one that does not come back is a
     /// warning: the snapshot is taken and the container runs.
     AsBefore,
@@ -45,7 +48,7 @@ impl Step<Notes> for Await {
         let (at, adapter) = (&self.at, self.at.adapter()?);
         let known = notes.of(&at.instance);
         let version = match self.expects {
-            Expects::Target => known.target.and_then(|target| target.version),
+            Expects::Target | Expects::Snapshot => known.target.and_then(|target| target.version),
             Expects::AsBefore => {
                 let before = at.before_or_fail(cx, notes)?;
                 if !known.was_up || !before.answers() {
@@ -69,7 +72,11 @@ impl Step<Notes> for Await {
             (Err(error), Expects::AsBefore) => {
                 cx.warn(format!("the snapshot is taken, but `{}` has not come back: {}", at.instance, chain(&error)));
             }
-            (Err(error), Expects::Target) => return Err(error.into()),
+            (Err(error @ InstanceError::LoginRefused { .. }), Expects::Snapshot) => {
+                cx.warn(format!("{error}; its data may be older than that password"));
+                notes.of_mut(&at.instance).up_at = Some(cx.now());
+            }
+            (Err(error), Expects::Target | Expects::Snapshot) => return Err(error.into()),
         }
         Ok(())
     }
@@ -116,7 +123,14 @@ impl Step<Notes> for Check {
     async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
         let (at, adapter) = (&self.at, self.at.adapter()?);
         let baseline = self.observation(cx, notes)?;
-        let now = adapter.observe(at.engine()).await?;
+        let now = match (adapter.observe(at.engine()).await, self.baseline) {
+            (Ok(now), _) => now,
+            (Err(error @ InstanceError::LoginRefused { .. }), Baseline::Snapshot) => {
+                cx.warn(format!("its pages were not checked: {error}"));
+                return Ok(());
+            }
+            (Err(error), _) => return Err(error.into()),
+        };
         let Some(baseline) = baseline else {
             cx.warn(format!(
                 "nothing is known of how `{}` was when it was well; only its readiness was checked",

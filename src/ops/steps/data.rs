@@ -123,6 +123,8 @@ impl Step<Notes> for Aside {
 
     async fn undo(&self, cx: &RunCx, notes: &Notes) -> Result<(), StepError> {
         self.at.rests_on(cx, &["start", "create"], "its data may be in use")?;
+        // An earlier try may have ended with the old container running.
+        self.at.hold_still().await?;
         let (manifest, definition) = fetched(&self.at, cx, notes)?;
         let run = cx.run.to_string();
         for (_, source) in data_mounts(&definition.mounts, &manifest)? {
@@ -187,52 +189,6 @@ impl Step<Notes> for Settle {
     }
 }
 
-/// All of it at once, for a roll back. A try that was cut off is undone first: what it has moved and filled already
-/// changes what there is to set aside, so the same answer cannot be had twice.
-pub(super) async fn put_back(at: &At, cx: &RunCx, mounts: &[Mount], manifest: &Manifest) -> Result<(), StepError> {
-    let data = data_mounts(mounts, manifest)?;
-    let sources: Vec<MountSource> = data.iter().map(|(_, source)| source.clone()).collect();
-    // The engine may still be unpacking what a killed process had sent it; without the helper it is not.
-    at.engine().remove(&layout::helper_container(&cx.run, &at.instance)).await?;
-    put_newest_back(at, cx, &sources).await?;
-    let generation = next_generation(at, cx, &sources).await?;
-    let since = parts_now(at, cx).await?;
-    set_aside(at, cx, mounts, manifest, &since, &generation).await?;
-    fill(at, cx, mounts, manifest).await?;
-    settle(at, cx, mounts, manifest, &generation).await
-}
-
-/// Undoes the newest set-aside of this run that was not settled, so that what ran last can run again.
-pub(super) async fn put_newest_back(at: &At, cx: &RunCx, mounts: &[MountSource]) -> Result<(), StepError> {
-    for source in mounts {
-        let listing = at.list(cx, source, super::look::list_request(Default::default(), Vec::new())).await?;
-        if let Some(run) = listing.filling.filter(|run| run.starts_with(cx.run.as_str())) {
-            at.porter(cx, source, &PorterRequest::Back { root: helper_target(0), run }).await?;
-        }
-    }
-    Ok(())
-}
-
-/// The next free name under which a roll back of this run can set aside.
-async fn next_generation(at: &At, cx: &RunCx, mounts: &[MountSource]) -> Result<String, StepError> {
-    let mut taken = Vec::new();
-    for source in mounts {
-        let listing = at.list(cx, source, super::look::list_request(Default::default(), Vec::new())).await?;
-        taken.extend(listing.asides);
-    }
-    let name = |number: u32| format!("{}-back{number}", cx.run);
-    let free = (1..=1_000).map(name).find(|name| !taken.contains(name));
-    Ok(free.ok_or("a thousand roll backs of one run")?)
-}
-
-/// What a snapshot of the instance would hold now: a newer version may have begun to keep things that the snapshot
-/// knows nothing of, and the old one must not find them.
-async fn parts_now(at: &At, cx: &RunCx) -> Result<Vec<PartPlan>, StepError> {
-    let Some(view) = at.engine().find(at.container()).await? else { return Ok(Vec::new()) };
-    let listings = super::look::survey(at, cx, &view, false).await?;
-    Ok(at.adapter()?.parts(&view, &listings).unwrap_or_default())
-}
-
 /// A run that nobody knows any more (its state directory is lost) has left files set aside and others half filled:
 /// what it had set aside is put back first, so that this run can set it aside itself. Nothing runs on it now, and
 /// the lock says that nobody else is at it.
@@ -250,7 +206,7 @@ async fn end_lost_runs(at: &At, cx: &RunCx, mounts: &[(String, MountSource)]) ->
 }
 
 /// Moves aside what the snapshot covers, and what `since` covers besides.
-async fn set_aside(
+pub(super) async fn set_aside(
     at: &At,
     cx: &RunCx,
     mounts: &[Mount],
@@ -267,7 +223,13 @@ async fn set_aside(
     Ok(())
 }
 
-async fn settle(at: &At, cx: &RunCx, mounts: &[Mount], manifest: &Manifest, run: &str) -> Result<(), StepError> {
+pub(super) async fn settle(
+    at: &At,
+    cx: &RunCx,
+    mounts: &[Mount],
+    manifest: &Manifest,
+    run: &str,
+) -> Result<(), StepError> {
     for (_, source) in data_mounts(mounts, manifest)? {
         let request = PorterRequest::Settle { root: helper_target(0), run: run.to_owned() };
         match at.porter(cx, &source, &request).await? {
@@ -278,7 +240,7 @@ async fn settle(at: &At, cx: &RunCx, mounts: &[Mount], manifest: &Manifest, run:
     Ok(())
 }
 
-async fn fill(at: &At, cx: &RunCx, mounts: &[Mount], manifest: &Manifest) -> Result<(), StepError> {
+pub(super) async fn fill(at: &At, cx: &RunCx, mounts: &[Mount], manifest: &Manifest) -> Result<(), StepError> {
     let data = data_mounts(mounts, manifest)?;
     let helper = layout::helper_container(&cx.run, &at.instance);
     let helper_mounts: Vec<HelperMount> =
@@ -316,7 +278,7 @@ fn plans(manifest: &Manifest) -> Vec<PartPlan> {
 }
 
 /// The mounts that the parts belong to, in order.
-fn data_mounts(mounts: &[Mount], manifest: &Manifest) -> Result<Vec<(String, MountSource)>, StepError> {
+pub(super) fn data_mounts(mounts: &[Mount], manifest: &Manifest) -> Result<Vec<(String, MountSource)>, StepError> {
     let find = |destination: String| {
         let mount = mounts.iter().find(|mount| mount.destination == destination);
         let none = || format!("nothing is mounted at {destination}, where data of the snapshot belongs");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::At;
-use crate::engine::{EngineError, ImageView};
+use crate::engine::{ContainerView, EngineError, ImageView};
 use crate::model::ids::{ImageId, InstanceName};
 use crate::model::layout::{self, LABEL_CONTAINER, LABEL_ROLE, LABEL_RUN};
 use crate::model::manifest::Manifest;
@@ -67,7 +67,8 @@ fn target(reference: &str, image: &ImageView) -> Target {
         reference: reference.to_owned(),
         id: image.id.clone(),
         digests: image.digests.clone(),
-        version: by_label.or(by_tag),
+        // A base image's label may be inherited; the tag is what the operator asked for.
+        version: by_tag.or(by_label),
     }
 }
 
@@ -157,11 +158,17 @@ impl Finish {
             let container = self.tools.container(instance);
             let labels = [(LABEL_ROLE, "holder"), (LABEL_CONTAINER, container)];
             let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-            for holder in self.tools.engine.labelled(&labels).await? {
-                let ours = holder.labels.get(LABEL_RUN).is_some_and(|run| run == cx.run.as_str());
-                if !ours {
+            let holders = self.tools.engine.labelled(&labels).await?;
+            let is_ours =
+                |holder: &ContainerView| holder.labels.get(LABEL_RUN).is_some_and(|run| run == cx.run.as_str());
+            let kept: Vec<ImageId> =
+                holders.iter().filter(|holder| is_ours(holder)).map(|holder| holder.image_id.clone()).collect();
+            for holder in holders {
+                if !is_ours(&holder) {
                     self.tools.engine.remove(&holder.name).await?;
-                    self.tools.engine.untag(&layout::pin_tag(container, &holder.image_id)).await?;
+                    if !kept.contains(&holder.image_id) {
+                        self.tools.engine.untag(&layout::pin_tag(container, &holder.image_id)).await?;
+                    }
                 }
             }
         }

@@ -2,8 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::{At, sources};
+use super::At;
 use crate::engine::{ContainerView, HelperMount, Listing, PorterRequest};
+use crate::instance::NoWay;
 use crate::model::definition::{Definition, MountSource};
 use crate::model::ids::InstanceName;
 use crate::model::layout;
@@ -11,7 +12,7 @@ use crate::model::manifest::ImageRecord;
 use crate::model::part::{PartPlan, mounts_of};
 use crate::model::version::Version;
 use crate::ops::notes::{Before, Life, Notes};
-use crate::workflow::{RunCx, Step, StepError, UndoKind, chain};
+use crate::workflow::{LeftAsIs, RunCx, Step, StepError, UndoKind, chain};
 
 /// Looks at an instance: container, definition, files, health. Touches nothing.
 #[derive(Debug)]
@@ -106,6 +107,14 @@ impl Step<Notes> for Look {
             if let (false, Some(reason), false) = (before.answers(), &before.unhealthy_because, forced) {
                 return Err(Box::new(NotFit::Unhealthy { instance: at.instance.clone(), reason: reason.clone() }));
             }
+            let target = notes.of(&at.instance).target.and_then(|target| target.version);
+            if let (Some(from), Some(to)) = (&before.version, target) {
+                // What runs may be older than its tag says, or have a tag that says nothing.
+                if let [first, _, ..] = at.adapter()?.hops(from, &to)?.as_slice() {
+                    let reason = format!("{first} has to come first: upgrade to it, then to {to}");
+                    return Err(Box::new(NoWay { from: from.clone(), to, reason }));
+                }
+            }
             self.has_room(&before)?;
             let mut changes = at.engine().layer_changes(&container).await?;
             changes.retain(|path| !is_fleeting(path));
@@ -134,17 +143,19 @@ impl Step<Notes> for Look {
     /// Runs last of all undos of the stage: what was set aside by a roll back that succeeded is not needed any more.
     async fn undo(&self, cx: &RunCx, notes: &Notes) -> Result<(), StepError> {
         let at = &self.at;
-        if cx.undo_failed.iter().any(|step| step.ends_with(at.instance.as_str())) {
-            return Ok(());
-        }
         at.engine().remove(&layout::helper_container(&cx.run, &at.instance)).await?;
-        let Some(before) = at.before(cx, &notes.of(&at.instance))? else { return Ok(()) };
-        for source in sources(&before, &mounts_of(&before.parts)) {
+        if let Some(failed) = cx.undo_failed.iter().find(|step| step.ends_with(at.instance.as_str())) {
+            // Not done, so that it is tried again when the others are.
+            let reason = format!("`{failed}` could not be undone, so all that was set aside stays");
+            return Err(LeftAsIs { reason }.into());
+        }
+        for source in at.data_sources(cx, &notes.of(&at.instance))? {
             let listing = at.list(cx, &source, list_request(Default::default(), Vec::new())).await?;
             for run in listing.asides.into_iter().filter(|aside| aside.starts_with(cx.run.as_str())) {
                 at.porter(cx, &source, &PorterRequest::Drop { root: layout::helper_target(0), run }).await?;
             }
         }
+        at.engine().remove(&layout::porter_container(&cx.run, &at.instance)).await?;
         at.engine().remove(&layout::holder_container(&cx.run, &at.instance, "before")).await?;
         Ok(())
     }

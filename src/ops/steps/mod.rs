@@ -1,5 +1,6 @@
 //! The steps that workflows are made of. Each may be run again after any partial run, and so may its undo.
 
+mod back;
 mod check;
 mod data;
 mod image;
@@ -21,12 +22,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Tools;
-use super::notes::{Before, InstanceNotes, Notes};
-use crate::engine::{Answer, ContainerEngine, HelperMount, Labels, Listing, PorterRequest};
+use super::notes::{Before, InstanceNotes, Life, Notes};
+use crate::engine::{
+    Answer, ContainerEngine, ContainerState, ContainerView, HelperMount, Labels, Listing, PorterRequest,
+};
 use crate::instance::InstanceAdapter;
-use crate::model::definition::MountSource;
+use crate::model::definition::{Definition, MountSource, RestartPolicy};
 use crate::model::ids::{InstanceName, RunId};
 use crate::model::layout;
+use crate::model::manifest::Manifest;
+use crate::model::part::mounts_of;
 use crate::workflow::{LeftAsIs, RunCx, StepError};
 
 /// What every step of one instance needs.
@@ -75,6 +80,40 @@ impl At {
         Ok(self.before(cx, &notes.of(&self.instance))?.ok_or_else(none)?)
     }
 
+    /// Fails if somebody started the container since it came to rest: what was or will be read is torn then.
+    async fn still_rests(&self, notes: &Notes) -> Result<(), StepError> {
+        let Some(rested) = notes.of(&self.instance).rested else { return Ok(()) };
+        let now = self.engine().find(self.container()).await?;
+        match now {
+            Some(view) if !view.is_up() && Life::of(&view) == rested => Ok(()),
+            _ => {
+                Err(format!("somebody started, replaced or removed `{}` while it was at rest", self.container()).into())
+            }
+        }
+    }
+
+    /// The distinct things that data of the instance lies at: that of before, and that of a snapshot put in its place.
+    fn data_sources(&self, cx: &RunCx, known: &InstanceNotes) -> Result<Vec<MountSource>, StepError> {
+        let mut all = Vec::new();
+        if let Some(before) = self.before(cx, known)? {
+            all.extend(sources(&before, &mounts_of(&before.parts)));
+        }
+        if let (Some(manifest), Some(definition)) = (&known.manifest, &known.definition) {
+            let manifest: Manifest = self.tools.state.attached(&cx.run, manifest)?;
+            let definition: Definition = self.tools.state.attached(&cx.run, definition)?;
+            let data = data::data_mounts(&definition.mounts, &manifest)?;
+            all.extend(data.into_iter().map(|(_, source)| source));
+        }
+        let mut seen = Vec::new();
+        all.retain(|source| {
+            !seen.contains(source) && {
+                seen.push(source.clone());
+                true
+            }
+        });
+        Ok(all)
+    }
+
     /// One porter job at one mount of the instance.
     async fn porter(&self, cx: &RunCx, source: &MountSource, request: &PorterRequest) -> Result<Answer, StepError> {
         let name = layout::porter_container(&cx.run, &self.instance);
@@ -112,6 +151,15 @@ impl At {
         Ok(())
     }
 
+    /// Stops it, and sees to it that no restart of the engine starts it again.
+    async fn hold_still(&self) -> Result<(), StepError> {
+        let Some(view) = self.engine().find(self.container()).await? else { return Ok(()) };
+        if view.restart != RestartPolicy::no() {
+            self.engine().set_restart_policy(self.container(), &RestartPolicy::no()).await?;
+        }
+        Ok(self.engine().stop(self.container(), self.adapter()?.stop_grace()).await?)
+    }
+
     /// An undo that rests on the undo of `step` must not go on if that one failed.
     fn rests_on(&self, cx: &RunCx, verbs: &[&str], danger: &str) -> Result<(), LeftAsIs> {
         let failed = verbs.iter().map(|verb| self.step(verb)).find(|step| cx.undo_failed.contains(step));
@@ -125,6 +173,26 @@ impl At {
 /// The distinct things that are mounted at `destinations`.
 fn sources(before: &Before, destinations: &[String]) -> Vec<MountSource> {
     destinations.iter().filter_map(|destination| before.source_of(destination).cloned()).collect()
+}
+
+/// A container as it would be if it were created from that and not started: for adapters, which look at its mounts.
+fn view_of(definition: &Definition) -> ContainerView {
+    ContainerView {
+        id: String::new(),
+        name: definition.container.clone(),
+        state: ContainerState::Created,
+        exit_code: None,
+        oom_killed: false,
+        restart_count: 0,
+        started_at: None,
+        health: None,
+        image_id: definition.image_id.clone(),
+        image_ref: definition.image_ref.clone(),
+        labels: Labels::new(),
+        restart: definition.restart.clone(),
+        auto_remove: false,
+        mounts: definition.mounts.clone(),
+    }
 }
 
 /// A porter job gave up.

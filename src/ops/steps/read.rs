@@ -7,13 +7,14 @@ use super::meter::Meter;
 use super::{At, sources};
 use crate::engine::{HelperMount, PorterRequest};
 use crate::instance::Cleanliness;
-use crate::model::ids::SnapshotId;
+use crate::model::ids::{RunId, SnapshotId};
 use crate::model::layout::{self, helper_target};
 use crate::model::manifest::{FORMAT, Manifest, Reason};
 use crate::model::part::{PartPlan, mounts_of};
+use crate::ops::history;
 use crate::ops::notes::{Before, Notes, SnapshotNotes};
 use crate::stream::{self, StreamError};
-use crate::workflow::{RunCx, Step, StepError, UndoKind};
+use crate::workflow::{Outcome, RunCx, Step, StepError, UndoKind};
 
 /// Streams every part from a never-started helper container to the store, in one pass, without a temporary file.
 #[derive(Debug)]
@@ -35,13 +36,11 @@ impl Step<Notes> for Read {
     async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
         let at = &self.at;
         let before = at.before_or_fail(cx, notes)?;
-        let view = at.engine().find(at.container()).await?;
-        if view.is_some_and(|view| view.is_up()) {
-            return Err(format!("somebody started `{}` while its files were to be read", at.container()).into());
-        }
+        at.still_rests(notes).await?;
+        let plans = notes.of(&at.instance).parts.unwrap_or_else(|| before.parts.clone());
         let id = new_id()?;
         let taken_at = cx.now();
-        let destinations = mounts_of(&before.parts);
+        let destinations = mounts_of(&plans);
         let mounts: Vec<HelperMount> =
             sources(&before, &destinations).into_iter().map(|source| HelperMount { source, writable: false }).collect();
         let helper = layout::helper_container(&cx.run, &at.instance);
@@ -51,7 +50,7 @@ impl Step<Notes> for Read {
         let data_format = adapter.data_format(at.engine(), &helper, &destinations).await?;
         let meter = Meter::new(cx, &format!("read {}", at.instance), covered_bytes(&before));
         let mut parts = Vec::new();
-        for plan in &before.parts {
+        for plan in &plans {
             let index = destinations.iter().position(|destination| *destination == plan.mount).unwrap_or_default();
             let archives = self.archives(cx, &helper, &helper_target(index), plan);
             let (tar, _) = stream::tar::join(archives, &plan.cover.exclude);
@@ -62,6 +61,7 @@ impl Step<Notes> for Read {
         }
         let definition = at.tools.repository.write_definition(&id, &before.definition).await?;
         at.engine().remove(&helper).await?;
+        at.still_rests(notes).await?;
         let snapshot = SnapshotNotes { id, taken_at, parts, definition, data_format, verified_at: None };
         notes.of_mut(&at.instance).snapshot = Some(snapshot);
         Ok(())
@@ -195,10 +195,14 @@ impl Step<Notes> for Tidy {
     async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
         let at = &self.at;
         let before = at.before_or_fail(cx, notes)?;
+        // What an instance that is not well has now may be worth less than what was set aside.
+        if before.unhealthy_because.is_some() {
+            return Ok(());
+        }
         for (destination, listing) in &before.listings {
             let Some(source) = before.source_of(destination) else { continue };
-            for run in listing.asides.iter().filter(|run| expired(run, (at.tools.now)(), at.tools.settings.keep_aside))
-            {
+            let old = |run: &&String| expired(run, (at.tools.now)(), at.tools.settings.keep_aside) && self.is_over(run);
+            for run in listing.asides.iter().filter(old) {
                 let request = PorterRequest::Drop { root: helper_target(0), run: run.clone() };
                 match at.porter(cx, source, &request).await {
                     Ok(_) => cx.note(format!("what {run} had set aside is deleted; a later verified snapshot exists")),
@@ -207,6 +211,18 @@ impl Step<Notes> for Tidy {
             }
         }
         Ok(())
+    }
+}
+
+impl Tidy {
+    /// Of a run that is open or stuck both states are kept, however old.
+    fn is_over(&self, aside: &str) -> bool {
+        let run = aside.split("-back").next().unwrap_or(aside);
+        let outcome = RunId::new(run).ok().and_then(|run| history::story(&self.at.tools.state, &run).ok());
+        // A journal that is not on this host says nothing against it.
+        outcome.is_none_or(|story| {
+            matches!(history::summary(&story).outcome, Some(Outcome::Completed | Outcome::RolledBack))
+        })
     }
 }
 

@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::data::put_back;
+use super::back::put_back;
 use super::{At, sources};
-use crate::engine::{ContainerEngine, EngineError};
+use crate::engine::{ContainerEngine, ContainerView, EngineError};
 use crate::model::definition::{Definition, RestartPolicy};
 use crate::model::gate::Evidence;
 use crate::model::layout;
@@ -40,6 +40,9 @@ impl Step<Notes> for Park {
     async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
         let at = &self.at;
         let Some(before) = at.before(cx, &notes.of(&at.instance))? else { return Ok(()) };
+        if at.engine().find(at.container()).await?.is_some() {
+            at.still_rests(notes).await?;
+        }
         let holder = layout::holder_container(&cx.run, &at.instance, "before");
         let image = &before.definition.image_id;
         at.engine().tag(image, &layout::pin_tag(at.container(), image)).await?;
@@ -107,7 +110,10 @@ impl Step<Notes> for Create {
     }
 
     async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
-        Ok(self.at.engine().create(&self.definition(cx, notes)?).await?)
+        let at = &self.at;
+        at.engine().create(&self.definition(cx, notes)?).await?;
+        notes.of_mut(&at.instance).created = at.engine().find(at.container()).await?.map(|view| view.id);
+        Ok(())
     }
 
     async fn undo(&self, cx: &RunCx, notes: &Notes) -> Result<(), StepError> {
@@ -121,6 +127,14 @@ impl Step<Notes> for Create {
             && target.is_some_and(|target| target.id != view.image_id);
         if is_old {
             return Ok(());
+        }
+        // Somebody else started it, so that it has touched the data although this run never did.
+        let foreign_start = (view.started_at.is_some() || view.is_up()) && !cx.undone.contains(&at.step("start"));
+        match self.from {
+            From::Target if foreign_start => return undo_start(at, cx, notes, true).await,
+            From::Target => {}
+            // An earlier try may have ended with it running; its data is not what it is about.
+            From::Snapshot => at.hold_still().await?,
         }
         Ok(at.engine().remove(at.container()).await?)
     }
@@ -159,25 +173,35 @@ impl Step<Notes> for Start {
     }
 
     async fn undo(&self, cx: &RunCx, notes: &Notes) -> Result<(), StepError> {
-        let (at, adapter) = (&self.at, self.at.adapter()?);
-        if let Some(view) = at.engine().find(at.container()).await? {
-            if view.started_at.is_none() && !view.is_up() {
-                return Ok(());
-            }
-            at.engine().stop(at.container(), adapter.stop_grace()).await?;
-        }
-        at.tools.state.drop_evidence(&at.instance)?;
-        if !self.puts_data_back {
-            return Ok(());
-        }
-        let known = notes.of(&at.instance);
-        let file = known.manifest.as_ref().ok_or("there is no snapshot to put the data back from")?;
-        let manifest: Manifest = at.tools.state.attached(&cx.run, file)?;
-        let before = at.before_or_fail(cx, notes)?;
-        put_back(at, cx, &before.definition.mounts, &manifest).await
+        undo_start(&self.at, cx, notes, self.puts_data_back).await
     }
 }
 
+/// Stops what was started and, in an upgrade, puts the data of before back and takes the container away. Only the very
+/// container that was created for the new image, and never started, proves that there is no data to put back.
+async fn undo_start(at: &At, cx: &RunCx, notes: &Notes, puts_data_back: bool) -> Result<(), StepError> {
+    let known = notes.of(&at.instance);
+    let view = at.engine().find(at.container()).await?;
+    let never_began = |view: &ContainerView| {
+        known.created.as_ref() == Some(&view.id) && view.started_at.is_none() && !view.is_up()
+    };
+    let began = !view.as_ref().is_some_and(never_began);
+    if began {
+        at.hold_still().await?;
+        at.tools.state.drop_evidence(&at.instance)?;
+    }
+    if !puts_data_back {
+        return Ok(());
+    }
+    if began {
+        let file = known.manifest.as_ref().ok_or("there is no snapshot to put the data back from")?;
+        let manifest: Manifest = at.tools.state.attached(&cx.run, file)?;
+        put_back(at, cx, &at.before_or_fail(cx, notes)?.definition, &manifest).await?;
+    }
+    // As long as it is there somebody may start it on the data of before. So this is not undone without that, and is
+    // done from the start when it is tried again.
+    Ok(cx.patiently(|| at.engine().remove(at.container())).await?)
+}
 /// The checks passed: users may write from now on. No effect but its record in the journal, after which no crash
 /// rolls this instance's data back.
 #[derive(Debug)]
@@ -205,7 +229,7 @@ impl Step<Notes> for Reopen {
     }
 }
 
-/// Gives the restart policy back, and keeps what the checks proved.
+/// Sees to it that it runs, gives the restart policy back, and keeps what the checks proved.
 #[derive(Debug)]
 pub struct Open {
     /// Where.

@@ -18,7 +18,7 @@ pub fn live_on(world: &World, mut next: impl FnMut() -> Life) {
     panic!("the run does not end:\n{}", super::judge::journal(world));
 }
 
-fn expected(workflow: Workflow) -> Outcome {
+pub fn expected(workflow: Workflow) -> Outcome {
     match workflow {
         Workflow::Snapshot | Workflow::RestoreGone | Workflow::Restore { well: true } => Outcome::Completed,
         Workflow::Upgrade(Manner::Good) => Outcome::Completed,

@@ -61,7 +61,9 @@ pub fn judge(world: &World) -> Wrongs {
     }
     leftovers(world, story.as_ref(), outcome, &mut wrongs);
     world.block_on(free(world, &mut wrongs));
-    world.block_on(snapshots(world, &mut wrongs));
+    if !world.damaged {
+        world.block_on(snapshots(world, &mut wrongs));
+    }
     wrongs
 }
 
@@ -151,9 +153,10 @@ fn stuck(world: &World, instance: &str, story: &Story, wrongs: &mut Wrongs) {
     if !touched {
         return whole(world, instance, false, wrongs);
     }
-    let admits = story.records.iter().any(|record| match record {
-        Record::UndoFailed { error, .. } => error.contains("nothing runs"),
-        _ => false,
+    let rest = format!("rest {instance}");
+    let failed = story.records.iter().rev().find_map(|record| match record {
+        Record::UndoFailed { step, error, .. } if story.header.steps[*step] == rest => Some(error.as_str()),
+        _ => None,
     });
     let found = without_users(world.pair(instance), world.runs);
     let state = world.engine.peek(&format!("app-{instance}")).map(|(state, _)| state);
@@ -163,15 +166,26 @@ fn stuck(world: &World, instance: &str, story: &Story, wrongs: &mut Wrongs) {
             format!("`{instance}` runs on {:?} with data of neither before nor after", found.image)
         });
         unmarked(world, instance, wrongs);
-        runs(world, instance, wrongs);
-    } else {
-        let cannot = matches!(world.workflow, Workflow::Upgrade(Manner::Ends | Manner::EndsHalfWay));
-        wrongs.unless(admits || cannot, || format!("`{instance}` is {state:?}, and no record admits it"));
+    }
+    match failed {
+        None => whole(world, instance, false, wrongs),
+        Some(error) if error.contains("was started on the data") => {
+            let ends = matches!(world.workflow, Workflow::Upgrade(Manner::Ends | Manner::EndsHalfWay));
+            if !ends {
+                runs(world, instance, wrongs);
+            }
+        }
+        // The engine does not obey, or there is no state that could run: the record says which.
+        Some(error) => wrongs.unless(error.contains("nothing runs") || error.contains("on purpose"), || error.into()),
     }
 }
 
 /// At a stuck end every step that was started was undone, or at least tried, unless it is behind the barrier.
 fn all_undos_tried(story: &Story, wrongs: &mut Wrongs) {
+    if !story.records.iter().any(|record| matches!(record, Record::UndoStarted { .. })) {
+        // It is a step behind the barrier that failed: there is nothing to undo.
+        return;
+    }
     for (index, name) in story.header.steps.iter().enumerate() {
         let of = |record: &Record<_>| match record {
             Record::Started { step, .. } => Some((*step, false)),
@@ -184,7 +198,13 @@ fn all_undos_tried(story: &Story, wrongs: &mut Wrongs) {
     }
 }
 
+/// What is left over where an attempt to clean up failed: noted, and no reason to call the run anything else.
+fn is_untidy(story: &Story) -> bool {
+    story.records.iter().any(|record| matches!(record, Record::UndoFailed { .. }))
+}
+
 fn leftovers(world: &World, story: Option<&Story>, outcome: Option<Outcome>, wrongs: &mut Wrongs) {
+    let untidy = outcome == Some(Outcome::Stuck) || story.is_some_and(is_untidy);
     let views = world.block_on(world.engine.labelled(&Default::default())).unwrap();
     for view in views {
         let Some(role) = view.labels.get(LABEL_ROLE).map(String::as_str) else { continue };
@@ -194,27 +214,27 @@ fn leftovers(world: &World, story: Option<&Story>, outcome: Option<Outcome>, wro
         // An image is held for whoever wants to go back, and after a roll back nobody does.
         let of_this_run = run.is_some_and(|run| view.name.ends_with(run));
         let may_stay = match role {
-            "holder" => !of_this_run || reopened || outcome == Some(Outcome::Stuck),
+            "holder" => !of_this_run || reopened || untidy,
             // Of a process that died after its last record. The next run takes it over.
             "lock" => true,
-            _ => false,
+            _ => untidy,
         };
         wrongs.unless(may_stay, || format!("{} is left over", view.name));
     }
     let porters = world.porters.lock().unwrap();
-    wrongs.unless(porters.is_empty(), || format!("porters are left over: {porters:?}"));
+    wrongs.unless(porters.is_empty() || untidy, || format!("porters are left over: {porters:?}"));
     for instance in INSTANCES {
         let (data, more) = world.folders(instance);
         let reopened = story.is_some_and(|story| is_reopened(story, instance));
         for folder in [data, more] {
             let asides = std::fs::read_dir(folder.join(".tidegate")).map_or(0, Iterator::count);
-            wrongs.unless(asides == 0 || reopened || outcome == Some(Outcome::Stuck), || {
+            wrongs.unless(asides == 0 || reopened || untidy, || {
                 format!("{} holds {asides} things that were set aside", folder.display())
             });
         }
         let evidence = world.state.evidence(&InstanceName::new(instance).unwrap());
         let image = world.pair(instance).image;
-        wrongs.unless(evidence.is_none() || evidence.map(|it| it.image_ref) == image, || {
+        wrongs.unless(evidence.is_none() || image.is_none() || evidence.map(|it| it.image_ref) == image, || {
             format!("there is evidence for another image than the one that `{instance}` runs on")
         });
     }

@@ -53,7 +53,12 @@ impl Point {
 
     /// Whether this is in that step, such as `start staging` or `undo start staging`.
     pub fn is_in(&self, step: &str) -> bool {
-        self.step == step
+        self.step == step && self.kind != Kind::Journal && !self.is_lock()
+    }
+
+    /// Whether it is about a lock, which is between the steps.
+    fn is_lock(&self) -> bool {
+        ["lock ", "lock_owner ", "unlock "].iter().any(|verb| self.what.starts_with(verb))
     }
 }
 
@@ -66,8 +71,10 @@ pub enum Act {
     Die,
     /// The call fails; at [`When::After`] its effect is there all the same.
     Fail,
-    /// What was stored is damaged.
+    /// What is stored there is damaged.
     Damage,
+    /// Somebody asks the run to stop.
+    Cancel,
 }
 
 type Fate = Box<dyn Fn(&Point) -> Act + Send + Sync>;
@@ -81,6 +88,7 @@ struct Inner {
     step: Mutex<String>,
     fate: Fate,
     died: CancellationToken,
+    cancel: CancellationToken,
     notes: Mutex<Vec<String>>,
 }
 
@@ -92,6 +100,7 @@ impl Life {
             step: Mutex::default(),
             fate: Box::new(fate),
             died: CancellationToken::new(),
+            cancel: CancellationToken::new(),
             notes: Mutex::default(),
         }))
     }
@@ -112,6 +121,11 @@ impl Life {
         })
     }
 
+    /// One to which that happens at its `nth` point, counted from 0.
+    pub fn meets(nth: usize, act: Act) -> Self {
+        Self::new(move |point| if point.index == nth { act } else { Act::Pass })
+    }
+
     /// Passes a point: returns whether what was asked for fails, or never returns.
     pub async fn meet(&self, kind: Kind, what: &str, when: When, changes: bool) -> Act {
         let act = self.look(kind, what, when, changes);
@@ -126,7 +140,11 @@ impl Life {
         let point = Point { index: points.len(), kind, what: what.to_owned(), when, changes, step };
         points.push(point.clone());
         drop(points);
-        (self.0.fate)(&point)
+        let act = (self.0.fate)(&point);
+        if act == Act::Cancel {
+            self.0.cancel.cancel();
+        }
+        act
     }
 
     /// Dies, if that is its fate now: the future that waits here is dropped by who waits for [`Life::death`].
@@ -140,6 +158,11 @@ impl Life {
     /// Returns when the process has died.
     pub async fn death(&self) {
         self.0.died.cancelled().await;
+    }
+
+    /// Fires when somebody asks the run to stop.
+    pub fn cancel(&self) -> CancellationToken {
+        self.0.cancel.clone()
     }
 
     /// Every point so far.

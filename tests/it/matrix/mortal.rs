@@ -132,7 +132,7 @@ impl ContainerEngine for MortalEngine {
         let what = format!("archive_in {helper}");
         let call = async {
             let act = self.life.look(Kind::Engine, &what, When::Half, true);
-            if act == Act::Pass {
+            if matches!(act, Act::Pass | Act::Cancel) {
                 return self.inner.archive_in(helper, tar).await;
             }
             let half = half(tar).await;
@@ -251,7 +251,14 @@ impl ObjectStore for MortalStore {
         self.around(format!("put {key}"), true, self.inner.put(key, body)).await
     }
     async fn get_stream(&self, key: &ObjectKey) -> Result<ByteStream, StoreError> {
-        self.around(format!("get_stream {key}"), false, self.inner.get_stream(key)).await
+        let what = format!("get_stream {key}");
+        let call = async {
+            if self.life.look(Kind::Store, &what, When::Half, false) == Act::Damage {
+                self.damage(key);
+            }
+            self.inner.get_stream(key).await
+        };
+        self.around(what.clone(), false, call).await
     }
     async fn get(&self, key: &ObjectKey, limit_bytes: u64) -> Result<Bytes, StoreError> {
         self.around(format!("get {key}"), false, self.inner.get(key, limit_bytes)).await

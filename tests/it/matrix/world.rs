@@ -72,7 +72,7 @@ pub struct Pair {
 
 /// All that outlives a process.
 pub struct World {
-    root: TempDir,
+    _root: TempDir,
     runtime: Runtime,
     /// The engine.
     pub engine: FakeEngine,
@@ -92,6 +92,8 @@ pub struct World {
     pub before: BTreeMap<String, Pair>,
     /// How each instance is to be after it, if it is reopened.
     pub after: BTreeMap<String, Pair>,
+    /// Whether what was published was damaged since.
+    pub damaged: bool,
     /// What is run.
     pub workflow: Workflow,
     /// The plan of the last run.
@@ -100,6 +102,7 @@ pub struct World {
 
 /// How a process ended.
 #[derive(Debug)]
+#[allow(dead_code, reason = "shown where a case fails")]
 pub enum End {
     /// It was killed.
     Died,
@@ -142,7 +145,7 @@ impl World {
         let state = StateDir::open(&root.path().join("state")).unwrap();
         let plan = snapshot_plan("staging");
         let mut world = Self {
-            root,
+            _root: root,
             runtime,
             engine,
             store,
@@ -153,6 +156,7 @@ impl World {
             written: Arc::default(),
             before: BTreeMap::new(),
             after: BTreeMap::new(),
+            damaged: false,
             workflow,
             plan,
         };
@@ -189,7 +193,7 @@ impl World {
             }
             Workflow::Restore { .. } | Workflow::RestoreGone => {
                 let instance = InstanceName::new("production").unwrap();
-                let plan = restore::plan(&tools, &instance, &Selector::BeforeUpgrade);
+                let plan = restore::plan(&tools, &instance, &Selector::BeforeUpgrade, false);
                 Plan::Restore(self.runtime.block_on(plan).unwrap())
             }
         };
@@ -242,7 +246,8 @@ impl World {
         })
     }
 
-    fn durable(&self) -> Durable {
+    /// What happens in the world as soon as a record is durable.
+    pub fn durable(&self) -> Durable {
         let folders: BTreeMap<String, PathBuf> =
             INSTANCES.iter().map(|name| ((*name).to_owned(), self.folders(name).1)).collect();
         let (written, file) = (self.written.clone(), data::after_file(self.runs));
@@ -259,17 +264,22 @@ impl World {
         })
     }
 
-    /// A process that begins the run.
-    pub fn begin(&mut self, life: &Life) -> End {
+    /// From now on users write for the next run.
+    pub fn next_run(&mut self) {
         self.runs += 1;
         self.written.lock().unwrap().clear();
+    }
+
+    /// A process that begins the run.
+    pub fn begin(&mut self, life: &Life) -> End {
+        self.next_run();
         let (tools, plan) = (self.tools(life), self.plan.clone());
         let (durable, of) = (self.durable(), life.clone());
         let through = move |inner: FileJournal<Notes>| MortalJournal { inner, life: of, durable };
         let begun = async {
             tokio::select! {
                 biased;
-                ended = run::begin_through(&tools, &plan, Arc::new(life.clone()), Default::default(), through) => ended.map_or_else(End::GaveUp, |report| End::Over(Box::new(report))),
+                ended = run::begin_through(&tools, &plan, Arc::new(life.clone()), life.cancel(), through) => ended.map_or_else(End::GaveUp, |report| End::Over(Box::new(report))),
                 () = life.death() => End::Died,
             }
         };
@@ -286,7 +296,7 @@ impl World {
         let resumed = async {
             tokio::select! {
                 biased;
-                ended = run::resume_through(&tools, run, Arc::new(life.clone()), Default::default(), through) => ended.map_or_else(End::GaveUp, |report| End::Over(Box::new(report))),
+                ended = run::resume_through(&tools, run, Arc::new(life.clone()), life.cancel(), through) => ended.map_or_else(End::GaveUp, |report| End::Over(Box::new(report))),
                 () = life.death() => End::Died,
             }
         };
@@ -325,11 +335,6 @@ impl World {
     /// Runs something on the world's own runtime.
     pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime.block_on(work)
-    }
-
-    /// Where everything lies.
-    pub fn root(&self) -> &std::path::Path {
-        self.root.path()
     }
 }
 
