@@ -30,7 +30,8 @@ impl Wrongs {
     /// Fails the test if there is any.
     pub fn assert_none(&self, world: &World, case: &str) {
         if !self.0.is_empty() {
-            panic!("{case}:\n  {}\n{}", self.0.join("\n  "), journal(world));
+            let (what, seed) = (self.0.join("\n  "), super::seed());
+            panic!("{case} (TIDEGATE_TEST_SEED={seed}):\n  {what}\n{}", journal(world));
         }
     }
 }
