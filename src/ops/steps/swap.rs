@@ -182,9 +182,8 @@ impl Step<Notes> for Start {
 async fn undo_start(at: &At, cx: &RunCx, notes: &Notes, puts_data_back: bool) -> Result<(), StepError> {
     let known = notes.of(&at.instance);
     let view = at.engine().find(at.container()).await?;
-    let never_began = |view: &ContainerView| {
-        known.created.as_ref() == Some(&view.id) && view.started_at.is_none() && !view.is_up()
-    };
+    let never_began =
+        |view: &ContainerView| known.created.as_ref() == Some(&view.id) && view.started_at.is_none() && !view.is_up();
     let began = !view.as_ref().is_some_and(never_began);
     if began {
         at.hold_still().await?;
