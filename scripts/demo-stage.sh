@@ -201,13 +201,12 @@ summary() {
     part "summary"
     tidegate runs --all --json >"$WORK/proof/runs.json"
     tidegate snapshots --json >"$WORK/proof/snapshots.json"
-    printf '   %-10s %-22s %-12s %s\n' RUN INSTANCES OUTCOME DOWN
-    jq -r 'reverse | .[] | [.workflow + (if .forced then "!" else "" end), (.instances | join(",")), .outcome,
+    printf '   %-18s %-12s %s\n' RUN OUTCOME "DOWN FOR"
+    jq -r 'reverse | .[] | [.workflow + (if .forced then " (forced)" else "" end), (.outcome | gsub("_"; " ")),
         ([.down_seconds[] | "\(.[0]) \(.[1] * 10 | round / 10) s"] | join(", "))] | @tsv' "$WORK/proof/runs.json" |
-        while IFS=$'\t' read -r workflow instances outcome down; do
-            printf '   %-10s %-22s %-12s %s\n' "$workflow" "$instances" "$outcome" "$down"
+        while IFS=$'\t' read -r workflow outcome down; do
+            printf '   %-18s %-12s %s\n' "$workflow" "$outcome" "$down"
         done
-    note "(! forced, without gate and checks)"
     jq -r '[.[].down_seconds[]] | group_by(.[0]) | .[] | "   \(.[0][0]) was down for \(map(.[1]) | add * 10 | round / 10) s in all"' "$WORK/proof/runs.json"
     jq -r '"   \(length) snapshots: \(map(.plain_bytes) | add / 1e6 | round) MB of data, stored as \(map(.stored_bytes) | add / 1e6 | round) MB"' "$WORK/proof/snapshots.json"
     note "bytes in the store: $(find "$WORK/store" -type f -printf '%s\n' | awk '{ sum += $1 } END { printf "%.0f", sum }')"
