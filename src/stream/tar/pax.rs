@@ -15,7 +15,8 @@ impl Records {
             let record = body.get(space + 1..length)?.strip_suffix(b"\n")?;
             let equals = record.iter().position(|byte| *byte == b'=')?;
             let (key, value) = (&record[..equals], &record[equals + 1..]);
-            if key.is_empty() || records.get(key).is_some() {
+            // A record without a value takes back what a header says, and not every reader knows that.
+            if key.is_empty() || value.is_empty() || records.get(key).is_some() {
                 return None;
             }
             records.0.push((key.to_vec(), value.to_vec()));
@@ -85,7 +86,7 @@ mod tests {
 
     #[test]
     fn the_length_counts_its_own_digits() {
-        for size in 0..1100 {
+        for size in 1..1100 {
             let mut records = Records::default();
             records.set(b"path", vec![0xff; size]);
             records.set(b"SCHILY.xattr.user.a", b"x=\n y".to_vec());
