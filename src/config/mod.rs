@@ -1,7 +1,7 @@
 //! The configuration: what the file and the variables may say, and the proof that it makes sense.
 //!
 //! A file is read in one pass that never stops at the first problem: every section takes its keys from a
-//! [`section::Section`], which notes what is wrong, where, and what to write instead. Whatever no section asked
+//! `section::Section`, which notes what is wrong, where, and what to write instead. Whatever no section asked
 //! for is an unknown key. Cross checks come last, and only a configuration without a problem leaves this module.
 //!
 //! `config/tidegate.toml` is the template ([`TEMPLATE`]): it shows every key with its default, and a test holds it

@@ -1,6 +1,6 @@
 //! Upgrades the instances of the pipeline, one after the other, each behind the gate of the one before.
 //!
-//! Read [`steps`] from top to bottom: it is the product in one list. What each step does, and how it is undone, is
+//! Read `steps` from top to bottom: it is the product in one list. What each step does, and how it is undone, is
 //! in [`super::steps`].
 
 use std::sync::Arc;
