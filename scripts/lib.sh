@@ -49,6 +49,10 @@ ensure_packages() {
     done
     # A linker needs more than its program: the C library to link with, also as an archive.
     if ! have cc; then missing+=(gcc libc6-dev); fi
+    # cargo fetches over HTTPS.
+    if [ ! -e /etc/ssl/certs/ca-certificates.crt ] && [ ! -e /etc/pki/tls/certs/ca-bundle.crt ]; then
+        missing+=(ca-certificates)
+    fi
     [ ${#missing[@]} -gt 0 ] || return 0
     have apt-get || die "missing: ${missing[*]} (Debian's names). There is no apt-get here; please install them"
     [ "$(id -u)" = 0 ] || die "missing: ${missing[*]}. Please run: sudo apt-get install --no-install-recommends ${missing[*]}"
