@@ -17,9 +17,9 @@ use crate::instance::gate::ReadyOptions;
 use crate::instance::generic::{Generic, GenericOptions};
 use crate::instance::{InstanceAdapter, InstanceError};
 use crate::model::definition::MountSource;
-use crate::model::ids::InstanceName;
+use crate::model::ids::{InstanceName, RunId};
 use crate::ops::state::{StateDir, StateError};
-use crate::ops::{Settings, Tools, run};
+use crate::ops::{Acknowledged, Settings, Tools, run};
 use crate::repository::{Repository, RepositoryError};
 use crate::smoke::http::HttpCheck;
 use crate::store::absent::AbsentStore;
@@ -155,6 +155,14 @@ impl App {
         Ok(Self { tools: Arc::new(tools), has_repository, store_text })
     }
 
+    /// Lets runs of this process take the locks of that run, because a person says that it is dead.
+    pub fn take_over(&mut self, run: Option<&RunId>) {
+        // Nobody else has the tools yet.
+        if let (Some(run), Some(tools)) = (run, Arc::get_mut(&mut self.tools)) {
+            tools.settings.take_over = Some(run.to_string());
+        }
+    }
+
     /// Whether there is a repository.
     pub fn has_repository(&self) -> bool {
         self.has_repository
@@ -177,8 +185,15 @@ fn settings(config: &Config) -> Settings {
         compression_level: config.snapshot.compression_level.into(),
         stall_timeout: config.store.stall_timeout,
         retry: Retry { outage: run::outage, ..Retry::default() },
+        take_over: None,
+        acknowledged: config.instances.iter().map(acknowledged).collect(),
         host: nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
     }
+}
+
+fn acknowledged((name, ours): (&InstanceName, &config::Instance)) -> (InstanceName, Acknowledged) {
+    let (fields, writers) = (ours.acknowledge_fields.clone(), ours.acknowledge_writers.clone());
+    (name.clone(), Acknowledged { fields, writers })
 }
 
 fn signed(duration: Duration) -> SignedDuration {

@@ -197,6 +197,17 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
                 "is `instances.{instance}.container` right? `docker ps -a` lists the containers; a snapshot can be put back without one: `tidegate restore {instance}`"
             )),
             NotFit::AutoRemove { .. } => some("start it without --rm"),
+            NotFit::CannotCreate { source: EngineError::NoSuchNetwork { network, .. }, .. } => {
+                Some(format!("make it first: `docker network create {network}`; nothing was touched"))
+            }
+            NotFit::CannotCreate { .. } => some("nothing was touched"),
+            NotFit::Lossy { instance, fields, .. } => Some(format!(
+                "if it can do without, add {} to `instances.{instance}.acknowledge_fields`; nothing was touched",
+                fields.iter().map(|field| format!("{field:?}")).collect::<Vec<_>>().join(", ")
+            )),
+            NotFit::OtherWriter { instance, writer, .. } => Some(format!(
+                "stop it first, or add \"{writer}\" to `instances.{instance}.acknowledge_writers` if it may write while `{instance}` rests"
+            )),
         };
     }
     if let Some(InstanceError::UncoveredMount { instance, mount, .. }) = cause.downcast_ref() {
@@ -247,7 +258,10 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
         return shut.iter().find_map(|condition| condition.lifts.clone());
     }
     if let Some(LockError::Held { owner, .. }) = cause.downcast_ref() {
-        return Some(format!("wait for it to end; `tidegate runs` on {} shows what it does", owner.host));
+        return Some(format!(
+            "wait for it to end; `tidegate runs` on {} shows what it does. Only if that host is gone for good: --take-over {}",
+            owner.host, owner.run
+        ));
     }
     if let Some(error) = cause.downcast_ref::<AppError>() {
         return error.hint();

@@ -202,6 +202,9 @@ pub struct Consent {
     /// Go ahead without a question, by naming the instance
     #[arg(long, value_name = "INSTANCE")]
     pub confirm: Option<InstanceName>,
+    /// Take the lock of that run, because its host is gone for good
+    #[arg(long, value_name = "RUN")]
+    pub take_over: Option<crate::model::ids::RunId>,
 }
 
 impl Consent {

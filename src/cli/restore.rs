@@ -34,7 +34,8 @@ pub struct RestoreArgs {
 
 /// Chooses, shows the plan, asks, and carries it out.
 pub async fn run(args: RestoreArgs, config: &Config, out: &mut Render) -> Result<u8, StepError> {
-    let app = app(config, Repositories::Open).await?;
+    let mut app = app(config, Repositories::Open).await?;
+    app.take_over(args.consent.take_over.as_ref());
     let selector = match &args.snapshot {
         Some(text) if text.is_empty() => return Err(Box::new(Usage("the snapshot's name is empty".into()))),
         Some(text) => text.parse().unwrap_or(Selector::Auto),

@@ -27,6 +27,9 @@ pub struct SnapshotArgs {
     /// Print the plan and stop; nothing is touched
     #[arg(long, short = 'n')]
     pub dry_run: bool,
+    /// Take the lock of that run, because its host is gone for good
+    #[arg(long, value_name = "RUN")]
+    pub take_over: Option<crate::model::ids::RunId>,
 }
 
 /// One after the other; one that fails does not stop the others.
@@ -36,7 +39,8 @@ pub async fn run(args: SnapshotArgs, config: &Config, out: &mut Render) -> Resul
         let known: Vec<&str> = config.instances.keys().map(InstanceName::as_str).collect();
         return Err(Box::new(Usage(format!("name an instance ({}) or say --all", known.join(", ")))));
     }
-    let app = app(config, if args.dry_run { Repositories::Unasked } else { Repositories::OpenOrInit }).await?;
+    let mut app = app(config, if args.dry_run { Repositories::Unasked } else { Repositories::OpenOrInit }).await?;
+    app.take_over(args.take_over.as_ref());
     let mut plans = Vec::new();
     for instance in &instances {
         plans.push(snapshot::plan(tools(&app), instance, args.tag.clone())?);

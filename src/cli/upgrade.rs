@@ -36,7 +36,9 @@ pub struct UpgradeArgs {
 
 /// Shows the plan, asks, and carries it out.
 pub async fn run(args: UpgradeArgs, config: &Config, out: &mut Render) -> Result<u8, StepError> {
-    let app = app(config, if args.consent.dry_run { Repositories::Unasked } else { Repositories::OpenOrInit }).await?;
+    let mut app =
+        app(config, if args.consent.dry_run { Repositories::Unasked } else { Repositories::OpenOrInit }).await?;
+    app.take_over(args.consent.take_over.as_ref());
     if let Some(only) = &args.only {
         tools(&app).instance(only)?;
     }

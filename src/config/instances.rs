@@ -25,6 +25,10 @@ pub struct Instance {
     pub stop_grace: Duration,
     /// Writable mounts that no snapshot needs to hold.
     pub acknowledge_mounts: Vec<String>,
+    /// Fields of its container's definition that may get lost when it is created anew.
+    pub acknowledge_fields: Vec<String>,
+    /// Other containers that may write to its data while it rests.
+    pub acknowledge_writers: Vec<String>,
     /// Whether destructive commands ask for its name.
     pub production: bool,
     /// What a snapshot holds. Of a generic instance only, and there never empty.
@@ -95,6 +99,10 @@ impl Instance {
         let acknowledge_mounts = section.checked("acknowledge_mounts", Vec::new(), |paths: &Vec<String>| {
             paths.iter().try_for_each(|path| mount_path(path))
         });
+        let acknowledge_fields = section.get("acknowledge_fields", Vec::new());
+        let acknowledge_writers = section.checked("acknowledge_writers", Vec::new(), |names: &Vec<String>| {
+            names.iter().try_for_each(|name| container_name(name))
+        });
         let production = section.get("production", production);
         let parts = section.list("parts", read_part);
         let rest = section.get("rest", Vec::new());
@@ -115,6 +123,8 @@ impl Instance {
             login,
             stop_grace,
             acknowledge_mounts,
+            acknowledge_fields,
+            acknowledge_writers,
             production,
             parts,
             rest,

@@ -53,6 +53,15 @@ pub trait ContainerEngine: Send + Sync + fmt::Debug {
     /// is [`EngineError::NameTaken`].
     async fn create(&self, definition: &Definition) -> Result<(), EngineError>;
 
+    /// Creates a container like that one under the name `trial` and removes it again. It is never started and has only
+    /// `labels`. So what this host cannot give, a network or a folder, is found before anything is touched. Says
+    /// which given fields would get lost, such as `HostConfig.Runtime`.
+    async fn try_out(&self, trial: &str, definition: &Definition, labels: &Labels) -> Result<Vec<String>, EngineError>;
+
+    /// The names of all running containers that mount this writable, the instance's own among them. Containers of
+    /// Tidegate's own are left out.
+    async fn writers_of(&self, source: &MountSource) -> Result<Vec<String>, EngineError>;
+
     /// Starts it.
     async fn start(&self, container: &str) -> Result<(), EngineError>;
 
@@ -228,6 +237,12 @@ pub struct LockOwner {
     pub run: String,
     /// The host's name.
     pub host: String,
+    /// The host's machine id (`machine-id(5)`), which two hosts of one name do not share; empty where it has none.
+    #[serde(default)]
+    pub machine: String,
+    /// The namespace that `pid` counts in: a container's own pids say nothing outside of it.
+    #[serde(default)]
+    pub pid_namespace: String,
     /// Changes with every boot of the host.
     pub boot_id: String,
     /// The process.
@@ -321,6 +336,14 @@ pub enum EngineError {
         container: String,
         /// Which field, and why.
         reason: String,
+    },
+    /// A network that a container is connected to is not there.
+    #[error("`{container}` is connected to the network `{network}`, which this host does not have")]
+    NoSuchNetwork {
+        /// The container's name.
+        container: String,
+        /// The network's.
+        network: String,
     },
     /// The disk of the engine or of a volume is full.
     #[error("no space left: cannot {action}")]

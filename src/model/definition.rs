@@ -33,6 +33,9 @@ pub struct Definition {
     pub networks: BTreeMap<String, Value>,
     /// Mounts as they were, for plans and for finding data.
     pub mounts: Vec<Mount>,
+    /// Fields that were given and cannot be carried to a successor, such as `MacAddress`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<String>,
 }
 
 impl Definition {

@@ -41,7 +41,7 @@ pub fn manifest_key(instance: &InstanceName, sequence: u64, compact_time: &str, 
     ObjectKey(format!("snapshots/{instance}/{sequence:08}-{compact_time}-{id}.json"))
 }
 
-/// On every container and image of ours; the value says what it is for (`lock`, `holder`, `helper`, `porter`).
+/// On every container and image of ours; the value says what it is for (`lock`, `holder`, `helper`, `porter`, `trial`).
 pub const LABEL_ROLE: &str = "dev.tidegate.role";
 /// The run that made it.
 pub const LABEL_RUN: &str = "dev.tidegate.run";
@@ -64,6 +64,11 @@ pub fn helper_container(run: &RunId, instance: &InstanceName) -> String {
 /// The container that a porter job runs in.
 pub fn porter_container(run: &RunId, instance: &InstanceName) -> String {
     format!("tidegate.porter.{instance}.{run}")
+}
+
+/// The never-started container that proves that an instance's container can be created.
+pub fn trial_container(run: &RunId, instance: &InstanceName) -> String {
+    format!("tidegate.trial.{instance}.{run}")
 }
 
 /// The never-started container that keeps an image from `docker image prune -a`.

@@ -114,6 +114,10 @@ impl Locks {
                     tracing::info!(lock = %name, run = %other.run, pid = other.pid, "lock of a dead process taken over");
                     tools.engine.unlock(&name, &other).await?;
                 }
+                LockAnswer::Held(other) if tools.settings.take_over.as_deref() == Some(other.run.as_str()) => {
+                    tracing::warn!(lock = %name, run = %other.run, host = %other.host, "lock taken over by demand");
+                    tools.engine.unlock(&name, &other).await?;
+                }
                 LockAnswer::Held(other) => {
                     return Err(LockError::Held { instance: instance.clone(), owner: Box::new(other) });
                 }
@@ -167,6 +171,8 @@ fn owner(run: &RunId, now: fn() -> jiff::Timestamp) -> Result<LockOwner, LockErr
     Ok(LockOwner {
         run: run.to_string(),
         host: host.to_string_lossy().into_owned(),
+        machine: std::fs::read_to_string("/etc/machine-id").unwrap_or_default().trim().to_owned(),
+        pid_namespace: std::fs::read_link("/proc/self/ns/pid").unwrap_or_default().to_string_lossy().into_owned(),
         boot_id: boot_id.trim().to_owned(),
         pid,
         pid_started: pid_started(pid).unwrap_or_default(),
@@ -174,10 +180,15 @@ fn owner(run: &RunId, now: fn() -> jiff::Timestamp) -> Result<LockOwner, LockErr
     })
 }
 
-/// The owner was a process of this host and is gone: after a reboot every process of before is.
+/// The owner was a process of this host and is gone: after a reboot every process of before is. Of one in another pid
+/// namespace of this boot nothing can be said.
 fn is_dead(owner: &LockOwner, us: &LockOwner) -> bool {
-    let alive = || pid_started(owner.pid).is_some_and(|started| started == owner.pid_started);
-    owner.host == us.host && (owner.boot_id != us.boot_id || !alive())
+    let same_host = (&owner.host, &owner.machine) == (&us.host, &us.machine);
+    let is_gone = || {
+        owner.pid_namespace == us.pid_namespace
+            && pid_started(owner.pid).is_none_or(|started| started != owner.pid_started)
+    };
+    same_host && (owner.boot_id != us.boot_id || is_gone())
 }
 
 /// When a process began, in clock ticks since boot; `None` where there is no such process.

@@ -61,6 +61,19 @@ pub struct Settings {
     pub retry: crate::workflow::Retry,
     /// The host's name, for manifests.
     pub host: String,
+    /// The run whose lock may be taken, because a person says that it is dead.
+    pub take_over: Option<String>,
+    /// What the operator said is fine.
+    pub acknowledged: BTreeMap<InstanceName, Acknowledged>,
+}
+
+/// What an operator said is fine about an instance, and would stop a run otherwise.
+#[derive(Clone, Debug, Default)]
+pub struct Acknowledged {
+    /// Fields of its container's definition that may get lost when it is created anew, such as `MacAddress`.
+    pub fields: Vec<String>,
+    /// Other containers that may write to its data while it rests.
+    pub writers: Vec<String>,
 }
 
 impl Tools {

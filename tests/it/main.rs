@@ -4,6 +4,7 @@
 
 mod config;
 mod dependency_rule;
+mod docker;
 mod engine;
 mod instance;
 mod matrix;

@@ -52,6 +52,7 @@ fn definition() -> Definition {
         host_config: serde_json::json!({}),
         networks: BTreeMap::new(),
         mounts: Vec::new(),
+        lost: Vec::new(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Reads and writes files through helpers: containers that mount an instance's data and never start.
 
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bollard::errors::Error;
@@ -10,13 +12,13 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 
 use super::DockerEngine;
-use super::errors::{is_disk_full, message, status, unexpected};
+use super::errors::{is_disk_full, message, not_in_time, status, unexpected};
 use super::ours::helper_mounts;
 use crate::engine::{ContainerState, EngineError, HelperMount, Labels};
 use crate::model::layout::{LABEL_ROLE, helper_target};
 use crate::stream::{ByteStream, StreamError};
 
-/// An upload may take this long; a stage of the stream watches whether anything moves.
+/// An upload may take this long; whether anything moves is watched besides.
 const UPLOAD_LIMIT: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
 
 impl DockerEngine {
@@ -70,7 +72,10 @@ impl DockerEngine {
         // The engine only ever learns that the body broke off; the reason is kept here.
         let reason: Arc<Mutex<Option<StreamError>>> = Arc::default();
         let keep = Arc::clone(&reason);
+        let moved = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&moved);
         let body = tar.map(move |block| {
+            count.fetch_add(1, Ordering::Relaxed);
             block.map_err(|error| {
                 let text = std::io::Error::other(error.to_string());
                 *keep.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error);
@@ -78,8 +83,17 @@ impl DockerEngine {
             })
         });
         let options = UploadToContainerOptionsBuilder::default().path("/").no_overwrite_dir_non_dir("1").build();
-        let uploaded =
-            self.patient(UPLOAD_LIMIT).upload_to_container(&id, Some(options), bollard::body_try_stream(body)).await;
+        let docker = self.patient(UPLOAD_LIMIT);
+        let mut upload = pin!(docker.upload_to_container(&id, Some(options), bollard::body_try_stream(body)));
+        // A source that gives nothing ends by itself, and earlier; this is for an engine that takes nothing.
+        let uploaded = loop {
+            let seen = moved.load(Ordering::Relaxed);
+            match tokio::time::timeout(self.options.upload_stall, &mut upload).await {
+                Ok(uploaded) => break uploaded,
+                Err(_) if moved.load(Ordering::Relaxed) != seen => {}
+                Err(_) => return Err(not_in_time(action(), "the engine took nothing", self.options.upload_stall)),
+            }
+        };
         let reason = reason.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         match (uploaded, reason) {
             (_, Some(source)) => Err(EngineError::Request { action: action(), source: Box::new(source) }),

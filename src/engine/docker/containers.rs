@@ -17,9 +17,12 @@ use super::errors::{message, not_in_time, status, unexpected};
 use crate::engine::{ContainerState, ContainerView, EngineError, Labels};
 use crate::model::definition::{Mount, MountSource, RestartPolicy};
 use crate::model::ids::ImageId;
+use crate::model::layout::LABEL_ROLE;
 
 /// How long the engine may take to be done with a container that it is removing.
 const REMOVAL_LIMIT: Duration = Duration::from_secs(120);
+/// How long a log may take.
+const LOG_LIMIT: Duration = Duration::from_secs(60);
 /// Between two looks at something that the engine is doing.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// What is kept of a container's output.
@@ -118,13 +121,19 @@ impl DockerEngine {
         let tail = lines.to_string();
         let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&tail).build();
         let mut output = self.docker.logs(&id, Some(options));
+        let action = || format!("read the log of `{container}`");
         let mut text = Tail::new(KEPT_OUTPUT_BYTES);
-        while let Some(frame) = output.next().await {
-            let frame = frame
-                .map_err(|error| self.container_trouble(format!("read the log of `{container}`"), container, error))?;
-            text.push(&LogOutput::into_bytes(frame));
+        let reading = async {
+            while let Some(frame) = output.next().await {
+                let frame = frame.map_err(|error| self.container_trouble(action(), container, error))?;
+                text.push(&LogOutput::into_bytes(frame));
+            }
+            Ok(())
+        };
+        match tokio::time::timeout(LOG_LIMIT, reading).await {
+            Ok(read) => read.map(|()| text.into_text()),
+            Err(_) => Err(not_in_time(action(), "the engine did not finish sending it", LOG_LIMIT)),
         }
-        Ok(text.into_text())
     }
 
     pub(super) async fn layer_changes(&self, container: &str) -> Result<Vec<String>, EngineError> {
@@ -154,6 +163,36 @@ impl DockerEngine {
         }
         views.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(views)
+    }
+}
+
+impl DockerEngine {
+    pub(super) async fn writers_of(&self, source: &MountSource) -> Result<Vec<String>, EngineError> {
+        let listed = self.docker.list_containers(Some(ListContainersOptionsBuilder::default().build())).await;
+        let listed = listed.map_err(|error| self.trouble(format!("list who uses {source}"), error))?;
+        let mut writers = Vec::new();
+        for summary in listed {
+            let ours = summary.labels.is_some_and(|labels| labels.contains_key(LABEL_ROLE));
+            let mut mounts = summary.mounts.unwrap_or_default().into_iter().map(mount);
+            if !ours && mounts.any(|mount| mount.writable && overlap(&mount.source, source)) {
+                let names = summary.names.unwrap_or_default();
+                let own = names.iter().map(|name| name.trim_start_matches('/')).find(|name| !name.contains('/'));
+                writers.push(own.map_or_else(|| summary.id.unwrap_or_default(), str::to_owned));
+            }
+        }
+        writers.sort();
+        Ok(writers)
+    }
+}
+
+/// The same volume, or folders of the host of which one lies in the other.
+fn overlap(one: &MountSource, other: &MountSource) -> bool {
+    match (one, other) {
+        (MountSource::Bind(one), MountSource::Bind(other)) => {
+            let (one, other) = (std::path::Path::new(one), std::path::Path::new(other));
+            one.starts_with(other) || other.starts_with(one)
+        }
+        _ => one == other,
     }
 }
 

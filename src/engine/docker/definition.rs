@@ -1,7 +1,6 @@
 //! Reads what a container was *given*: what inspect says, without what it inherited from its image.
 //!
-//! Known limits: a MAC address given with `--mac-address` is not seen (bollard's models leave it out, and one that
-//! the engine made looks the same), nor are values that the operator repeated word by word from the image.
+//! Known limit: values that the operator repeated word by word from the image are taken for inherited ones.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -23,7 +22,12 @@ impl DockerEngine {
         let image =
             self.docker.inspect_image(&image).await.map_err(|error| self.image_trouble(action(), &image, error))?;
         let image = object(action, &image.config.unwrap_or_default())?;
-        read(container, found, &image)
+        let id = found.id.clone().unwrap_or_default();
+        let mut definition = read(container, found, &image)?;
+        if self.has_given_mac(&id).await {
+            definition.lost.push("MacAddress".into());
+        }
+        Ok(definition)
     }
 }
 
@@ -74,6 +78,7 @@ fn read(
         host_config: Value::Object(host_config),
         networks,
         mounts,
+        lost: Vec::new(),
     })
 }
 

@@ -25,8 +25,6 @@ use crate::model::layout::LABEL_ROLE;
 
 /// After its streams ended, or after it was killed, a command is gone within this time.
 const END_LIMIT: Duration = Duration::from_secs(10);
-/// How much of a command an error shows.
-const SHOWN_CHARS: usize = 80;
 
 impl DockerEngine {
     /// Not cancel-safe: a command whose future is dropped runs on, without a limit.
@@ -132,11 +130,11 @@ fn timed_out(container: &str, command: String, limit: Duration) -> EngineError {
     EngineError::ExecTimedOut { container: container.to_owned(), command, seconds: limit.as_secs() }
 }
 
+/// Without the arguments, which may hold a secret.
 fn shown(command: &[String]) -> String {
-    let mut text = command.join(" ");
-    if let Some((cut, _)) = text.char_indices().nth(SHOWN_CHARS) {
-        text.truncate(cut);
-        text.push('…');
+    match command {
+        [] => String::new(),
+        [program] => program.clone(),
+        [program, ..] => format!("{program} …"),
     }
-    text
 }

@@ -45,6 +45,8 @@ fn owner_of(view: &ContainerView) -> LockOwner {
     said.unwrap_or_else(|| LockOwner {
         run: "unknown".into(),
         host: "unknown".into(),
+        machine: String::new(),
+        pid_namespace: String::new(),
         boot_id: String::new(),
         pid: 0,
         pid_started: 0,

@@ -19,6 +19,8 @@ mod lock;
 mod options;
 mod ours;
 mod porter;
+mod raw;
+mod trial;
 
 use std::time::Duration;
 
@@ -30,7 +32,7 @@ use super::{
     Answer, ContainerEngine, ContainerView, EngineError, EngineInfo, ExecResult, HelperMount, ImageView, Labels,
     LockAnswer, LockOwner, PorterRequest,
 };
-use crate::model::definition::{Definition, RestartPolicy};
+use crate::model::definition::{Definition, MountSource, RestartPolicy};
 use crate::model::ids::ImageId;
 use crate::stream::ByteStream;
 
@@ -70,6 +72,12 @@ impl ContainerEngine for DockerEngine {
     }
     async fn create(&self, definition: &Definition) -> Result<(), EngineError> {
         Self::create(self, definition).await
+    }
+    async fn try_out(&self, trial: &str, definition: &Definition, labels: &Labels) -> Result<Vec<String>, EngineError> {
+        Self::try_out(self, trial, definition, labels).await
+    }
+    async fn writers_of(&self, source: &MountSource) -> Result<Vec<String>, EngineError> {
+        Self::writers_of(self, source).await
     }
     async fn start(&self, container: &str) -> Result<(), EngineError> {
         Self::start(self, container).await

@@ -24,6 +24,8 @@ pub struct DockerOptions {
     pub porter_limit: Duration,
     /// A pull of which nothing came for this long is given up.
     pub pull_stall: Duration,
+    /// An upload of which the engine took nothing for this long is given up. Longer than any source of it may be silent.
+    pub upload_stall: Duration,
 }
 
 impl Default for DockerOptions {
@@ -33,6 +35,7 @@ impl Default for DockerOptions {
             porter: PorterSource::default(),
             porter_limit: Duration::from_secs(3600),
             pull_stall: Duration::from_secs(300),
+            upload_stall: Duration::from_secs(900),
         }
     }
 }

@@ -10,12 +10,14 @@ use super::FakeEngine;
 use super::containers::{helper_mounts, missing, no_image, refused};
 use super::control::with_named_volumes;
 use super::files::{self, Roots};
+use super::state::{Container, given_labels};
 use crate::engine::{
     Answer, ContainerEngine, ContainerView, EngineError, EngineInfo, ExecResult, HelperMount, ImageView, Labels,
     LockAnswer, LockOwner, PorterRequest,
 };
-use crate::model::definition::{Definition, Mount, RestartPolicy};
+use crate::model::definition::{Definition, Mount, MountSource, RestartPolicy};
 use crate::model::ids::ImageId;
+use crate::model::layout::LABEL_ROLE;
 use crate::stream::ByteStream;
 
 /// Docker sends about this much at a time.
@@ -106,6 +108,22 @@ impl ContainerEngine for FakeEngine {
     async fn create(&self, definition: &Definition) -> Result<(), EngineError> {
         let ticket = self.enter("create", &definition.container, true)?;
         ticket.leave(self.create_now(definition))
+    }
+
+    async fn try_out(&self, trial: &str, definition: &Definition, labels: &Labels) -> Result<Vec<String>, EngineError> {
+        let ticket = self.enter("try_out", trial, true)?;
+        ticket.leave(self.try_out_now(trial, definition, labels))
+    }
+
+    async fn writers_of(&self, source: &MountSource) -> Result<Vec<String>, EngineError> {
+        let ticket = self.enter("writers_of", &source.to_string(), false)?;
+        let state = self.state();
+        let writes = |container: &Container| {
+            container.definition.mounts.iter().any(|mount| mount.writable && mount.source == *source)
+        };
+        let ours = |container: &Container| given_labels(&container.definition).contains_key(LABEL_ROLE);
+        let all = state.containers.iter().filter(|(_, found)| found.is_up() && writes(found) && !ours(found));
+        ticket.leave(Ok(all.map(|(name, _)| name.clone()).collect()))
     }
 
     async fn start(&self, container: &str) -> Result<(), EngineError> {

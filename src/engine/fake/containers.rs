@@ -49,6 +49,24 @@ impl FakeEngine {
         inserted.map_err(|source| EngineError::Request { action: format!("create `{name}`"), source: Box::new(source) })
     }
 
+    pub(super) fn try_out_now(
+        &self,
+        trial: &str,
+        definition: &Definition,
+        labels: &Labels,
+    ) -> Result<Vec<String>, EngineError> {
+        self.remove_now(trial)?;
+        let missing = definition.networks.keys().find(|network| !self.state().networks.contains(*network)).cloned();
+        if let Some(network) = missing {
+            return Err(EngineError::NoSuchNetwork { container: definition.container.clone(), network });
+        }
+        let mut like = Definition { container: trial.to_owned(), ..definition.clone() };
+        like.config = json!({ "Labels": labels });
+        self.create_now(&like)?;
+        self.remove_now(trial)?;
+        Ok(definition.lost.clone())
+    }
+
     pub(super) fn start_now(&self, container: &str) -> Result<(), EngineError> {
         match self.state().containers.get(container) {
             None => return Err(missing(container)),
@@ -192,6 +210,8 @@ fn owner_of(state: &State, lock: &str) -> Option<LockOwner> {
     Some(said.unwrap_or_else(|| LockOwner {
         run: "unknown".into(),
         host: "unknown".into(),
+        machine: String::new(),
+        pid_namespace: String::new(),
         boot_id: String::new(),
         pid: 0,
         pid_started: 0,
@@ -228,5 +248,6 @@ fn ours(name: &str, image_ref: &str, image_id: ImageId, labels: &Labels, host_co
         host_config,
         networks: std::collections::BTreeMap::new(),
         mounts: Vec::new(),
+        lost: Vec::new(),
     }
 }

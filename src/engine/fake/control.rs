@@ -65,6 +65,7 @@ impl FakeEngine {
             host_config: json!({ "Binds": binds, "Tmpfs": tmpfs }),
             networks: [("bridge".to_owned(), json!({}))].into(),
             mounts: mounts.to_vec(),
+            lost: Vec::new(),
         })
     }
 

@@ -21,6 +21,8 @@ pub(super) struct State {
     pub tags: BTreeMap<String, ImageId>,
     /// What registries have, by tag or digest.
     pub registry: BTreeMap<String, FakeImage>,
+    /// Networks of this host.
+    pub networks: BTreeSet<String>,
     pub containers: BTreeMap<String, Container>,
     pub calls: Vec<Call>,
     pub violations: Vec<String>,
@@ -52,6 +54,7 @@ impl State {
             images: BTreeMap::new(),
             tags: BTreeMap::new(),
             registry: BTreeMap::new(),
+            networks: ["bridge", "host", "none"].map(str::to_owned).into(),
             containers: BTreeMap::new(),
             calls: Vec::new(),
             violations: Vec::new(),

@@ -88,7 +88,23 @@ impl Step<Notes> for VerifySnapshot {
                 }));
             }
         }
-        Ok(())
+        // The very container that is to come, before anything is stopped.
+        let at = &self.at;
+        let target = notes.of(&at.instance).target.ok_or("no image was found before this step")?;
+        let wanted =
+            Definition { container: at.container().to_owned(), ..definition.on_image(&target.reference, &target.id) };
+        at.can_be_created(cx, &wanted).await?;
+        let data: Vec<MountSource> =
+            data_mounts(&definition.mounts, &manifest)?.into_iter().map(|(_, source)| source).collect();
+        at.nobody_else_writes(&data).await
+    }
+
+    fn undo_kind(&self) -> UndoKind {
+        UndoKind::CleanUp
+    }
+
+    async fn undo(&self, cx: &RunCx, _notes: &Notes) -> Result<(), StepError> {
+        Ok(self.at.engine().remove(&layout::trial_container(&cx.run, &self.at.instance)).await?)
     }
 }
 
@@ -117,7 +133,10 @@ impl Step<Notes> for Aside {
         let (manifest, definition) = fetched(&self.at, cx, notes)?;
         let before = self.at.before(cx, &notes.of(&self.at.instance))?;
         let since = before.map(|before| before.parts).unwrap_or_default();
-        end_lost_runs(&self.at, cx, &data_mounts(&definition.mounts, &manifest)?).await?;
+        let data = data_mounts(&definition.mounts, &manifest)?;
+        let sources: Vec<MountSource> = data.iter().map(|(_, source)| source.clone()).collect();
+        self.at.nobody_else_writes(&sources).await?;
+        end_lost_runs(&self.at, cx, &data).await?;
         set_aside(&self.at, cx, &definition.mounts, &manifest, &since, cx.run.as_str()).await
     }
 

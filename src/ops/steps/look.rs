@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 
-use super::At;
-use crate::engine::{ContainerView, HelperMount, Listing, PorterRequest};
+use super::{At, sources};
+use crate::engine::{ContainerView, EngineError, HelperMount, Listing, PorterRequest};
 use crate::instance::NoWay;
 use crate::model::definition::{Definition, MountSource};
 use crate::model::ids::InstanceName;
@@ -62,6 +62,35 @@ pub enum NotFit {
         /// Its name.
         container: String,
     },
+    /// The container that is to come cannot be had on this host.
+    #[error("a container like `{container}` cannot be created on this host")]
+    CannotCreate {
+        /// Its name.
+        container: String,
+        /// Why not.
+        #[source]
+        source: EngineError,
+    },
+    /// Something that was given to the container cannot be given to its successor.
+    #[error("`{container}` would lose {} when it is created anew", fields.join(", "))]
+    Lossy {
+        /// Which instance.
+        instance: InstanceName,
+        /// Its container.
+        container: String,
+        /// Names of fields, such as `MacAddress`.
+        fields: Vec<String>,
+    },
+    /// Its data is not its own.
+    #[error("`{writer}` runs and may write to {source_text} of `{instance}`")]
+    OtherWriter {
+        /// Which instance.
+        instance: InstanceName,
+        /// The volume or folder.
+        source_text: String,
+        /// The container's name.
+        writer: String,
+    },
     /// Data cannot be set aside beside its replacement.
     #[error(
         "{source_text} of `{instance}` has {free_bytes} bytes free, and putting its data back needs {needed_bytes}"
@@ -102,6 +131,7 @@ impl Step<Notes> for Look {
             return Err(Box::new(NotFit::AutoRemove { container }));
         }
         let before = self.before(cx, &view).await?;
+        at.nobody_else_writes(&sources(&before, &mounts_of(&before.parts))).await?;
         if let Purpose::Upgrade { forced } = self.purpose {
             // Single checks that fail already are known bad and stay so; an app that does not answer cannot be judged.
             if let (false, Some(reason), false) = (before.answers(), &before.unhealthy_because, forced) {
@@ -116,6 +146,9 @@ impl Step<Notes> for Look {
                 }
             }
             self.has_room(&before)?;
+            if let Some(target) = notes.of(&at.instance).target {
+                at.can_be_created(cx, &before.definition.on_image(&target.reference, &target.id)).await?;
+            }
             let mut changes = at.engine().layer_changes(&container).await?;
             changes.retain(|path| !is_fleeting(path));
             if !changes.is_empty() {
@@ -144,6 +177,7 @@ impl Step<Notes> for Look {
     async fn undo(&self, cx: &RunCx, notes: &Notes) -> Result<(), StepError> {
         let at = &self.at;
         at.engine().remove(&layout::helper_container(&cx.run, &at.instance)).await?;
+        at.engine().remove(&layout::trial_container(&cx.run, &at.instance)).await?;
         if let Some(failed) = cx.undo_failed.iter().find(|step| step.ends_with(at.instance.as_str())) {
             // Not done, so that it is tried again when the others are.
             let reason = format!("`{failed}` could not be undone, so all that was set aside stays");

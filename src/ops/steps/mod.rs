@@ -3,6 +3,7 @@
 mod back;
 mod check;
 mod data;
+mod fit;
 mod image;
 mod look;
 mod meter;

@@ -7,6 +7,7 @@ use super::meter::Meter;
 use super::{At, sources};
 use crate::engine::{HelperMount, PorterRequest};
 use crate::instance::Cleanliness;
+use crate::model::definition::MountSource;
 use crate::model::ids::{RunId, SnapshotId};
 use crate::model::layout::{self, helper_target};
 use crate::model::manifest::{FORMAT, Manifest, Reason};
@@ -43,6 +44,8 @@ impl Step<Notes> for Read {
         let destinations = mounts_of(&plans);
         let mounts: Vec<HelperMount> =
             sources(&before, &destinations).into_iter().map(|source| HelperMount { source, writable: false }).collect();
+        let data: Vec<MountSource> = mounts.iter().map(|mount| mount.source.clone()).collect();
+        at.nobody_else_writes(&data).await?;
         let helper = layout::helper_container(&cx.run, &at.instance);
         at.engine().remove(&helper).await?;
         at.engine().open_helper(&helper, &mounts, &at.labels(&cx.run, "helper")).await?;

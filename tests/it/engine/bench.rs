@@ -93,6 +93,7 @@ impl Bench {
             }),
             networks: std::collections::BTreeMap::new(),
             mounts: Vec::new(),
+            lost: Vec::new(),
         }
     }
 
@@ -142,6 +143,8 @@ pub(crate) fn sh(script: &str) -> Vec<String> {
 pub(crate) fn owner(run: &str, pid: u32) -> LockOwner {
     LockOwner {
         run: run.into(),
+        machine: "machine".into(),
+        pid_namespace: "pid:[1]".into(),
         host: "here".into(),
         boot_id: "boot".into(),
         pid,

@@ -36,6 +36,8 @@ contract![
     a_half_made_container_is_replaced,
     the_restart_policy_is_no_until_it_is_set,
     a_definition_carries_anonymous_volumes,
+    a_trial_says_what_this_host_cannot_give,
+    who_writes_to_a_volume,
     a_holder_never_runs,
     names_of_images,
     a_command,
@@ -128,6 +130,49 @@ async fn the_restart_policy_is_no_until_it_is_set(bench: &Bench) {
         assert_eq!(engine.find(app).await.unwrap().unwrap().restart, policy);
         assert_eq!(engine.definition(app).await.unwrap().restart, policy);
     }
+}
+
+async fn a_trial_says_what_this_host_cannot_give(bench: &Bench) {
+    let engine = &bench.engine;
+    let mut definition = bench.definition("app").await;
+    let (trial, labels) = (bench.name("trial"), bench.labels("trial"));
+    let tried = engine.try_out(&trial, &definition, &labels).await.unwrap();
+    assert_eq!(tried, [""; 0], "all of it can be had");
+    assert!(
+        engine.find(&trial).await.unwrap().is_none() && engine.find(&definition.container).await.unwrap().is_none()
+    );
+    // Beside the real one, and twice.
+    engine.create(&definition).await.unwrap();
+    engine.start(&definition.container).await.unwrap();
+    engine.try_out(&trial, &definition, &labels).await.unwrap();
+    assert!(engine.find(&definition.container).await.unwrap().unwrap().is_up());
+
+    definition.networks.insert(bench.name("nowhere"), serde_json::json!({}));
+    let error = engine.try_out(&trial, &definition, &labels).await.unwrap_err();
+    let EngineError::NoSuchNetwork { container, network } = error else { panic!("{error:?}") };
+    assert_eq!((container, network), (definition.container.clone(), bench.name("nowhere")));
+    definition.networks.clear();
+    definition.lost.push("MacAddress".into());
+    assert_eq!(engine.try_out(&trial, &definition, &labels).await.unwrap(), ["MacAddress"]);
+    definition.image_id = ImageId::new(format!("sha256:{}", "0".repeat(64))).unwrap();
+    let error = engine.try_out(&trial, &definition, &labels).await.unwrap_err();
+    assert!(matches!(error, EngineError::NoSuchImage { .. }), "{error:?}");
+    assert!(engine.find(&trial).await.unwrap().is_none());
+}
+
+async fn who_writes_to_a_volume(bench: &Bench) {
+    let engine = &bench.engine;
+    let volume = MountSource::Volume(bench.name("data"));
+    assert_eq!(engine.writers_of(&volume).await.unwrap(), [""; 0]);
+    let definition = bench.definition("app").await;
+    let app = definition.container.as_str();
+    engine.create(&definition).await.unwrap();
+    assert_eq!(engine.writers_of(&volume).await.unwrap(), [""; 0], "one that does not run writes nothing");
+    engine.start(app).await.unwrap();
+    let helper = bench.name("helper");
+    engine.open_helper(&helper, &[bench.volume("data", true)], &bench.labels("helper")).await.unwrap();
+    assert_eq!(engine.writers_of(&volume).await.unwrap(), [app]);
+    assert_eq!(engine.writers_of(&MountSource::Volume(bench.name("other"))).await.unwrap(), [""; 0]);
 }
 
 async fn a_definition_carries_anonymous_volumes(bench: &Bench) {

@@ -87,6 +87,9 @@ async fn a_container_with_everything_is_the_same_when_it_is_created_again() {
     let policy = before.1.restart.clone();
     assert_eq!((policy.name.as_str(), policy.max_retries), ("on-failure", 3));
 
+    let lost = engine.try_out(&bench.name("trial"), &before.1, &bench.labels("trial")).await.unwrap();
+    assert_eq!(lost, [""; 0], "all of it can be carried");
+
     engine.stop(&app, std::time::Duration::from_secs(1)).await.unwrap();
     engine.remove(&app).await.unwrap();
     engine.create(&before.1).await.unwrap();
@@ -170,5 +173,21 @@ async fn what_cannot_be_carried_is_named() {
             Err(EngineError::CannotCarry { reason, .. }) => assert!(reason.contains(word), "{reason}"),
             other => panic!("{what}: {other:?}"),
         }
+    }
+}
+
+/// What the operator chose is told from what the engine made up, also while it does not run.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_given_mac_address_is_named_as_lost() {
+    let mut anonymous = Anonymous::default();
+    let bench = Bench::docker("mac").await;
+    for (what, mac, lost) in [("given", "02:42:ac:11:00:99", &["MacAddress"][..]), ("made-up", "", &[])] {
+        let app = bench.name(what);
+        let body = serde_json::json!({ "Image": BOXES[0], "MacAddress": mac });
+        crate::docker::post(&format!("/v1.41/containers/create?name={app}"), body).await;
+        anonymous.note(&app);
+        assert_eq!(bench.engine.definition(&app).await.unwrap().lost, lost, "{what}");
+        docker(&["start", &app]);
+        assert_eq!(bench.engine.definition(&app).await.unwrap().lost, lost, "{what}");
     }
 }

@@ -1,7 +1,6 @@
 //! Appsmith's adapter against a stand-in in a real engine.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests, which may fail loudly")]
 
-pub(crate) mod cli_engine;
 pub(crate) mod world;
 
 use std::sync::Mutex;
@@ -18,8 +17,8 @@ use tidegate::model::verdict::{READY_CHECK, compare};
 use tidegate::model::version::Version;
 use tidegate_porter::protocol::Stat;
 
-use self::cli_engine::CliEngine;
 use self::world::{Make, World, http_check, patient};
+use crate::docker::{docker, engine};
 
 fn v(text: &str) -> Version {
     Version::parse(text).unwrap()
@@ -27,7 +26,7 @@ fn v(text: &str) -> Version {
 
 async fn ready(app: &Appsmith, expected: &str) -> Result<Vec<String>, InstanceError> {
     let told = Mutex::new(Vec::new());
-    app.ready(&CliEngine, Some(&v(expected)), &|phase| told.lock().unwrap().push(phase)).await?;
+    app.ready(&engine(), Some(&v(expected)), &|phase| told.lock().unwrap().push(phase)).await?;
     Ok(told.into_inner().unwrap())
 }
 
@@ -60,7 +59,7 @@ async fn a_first_start_passes_all_phases_before_the_gate_opens() {
     let phases =
         [at("prepares itself"), at("programs start"), at("502 Bad Gateway"), at("waiting whether it stays so")];
     assert!(phases.is_sorted(), "{told:?}");
-    assert_eq!(app.version(&CliEngine).await.unwrap(), Some(v("v1.99")));
+    assert_eq!(app.version(&engine()).await.unwrap(), Some(v("v1.99")));
     world.remove().await;
 }
 
@@ -72,7 +71,7 @@ async fn a_backend_that_migrates_for_ever_never_opens_the_gate_though_docker_say
     let reason = not_ready(&app, "v1.99").await;
     assert!(reason.starts_with("it is not ready after 12 s: all programs run"), "{reason}");
     assert!(reason.contains("502 Bad Gateway") && reason.contains("its last lines:\n"), "{reason}");
-    let healthy = async || CliEngine.find(&world.name).await.unwrap().unwrap().health.as_deref() == Some("healthy");
+    let healthy = async || engine().find(&world.name).await.unwrap().unwrap().health.as_deref() == Some("healthy");
     wait_for("Docker's health check to be content", healthy).await;
     let page = reqwest::get(&world.url).await.unwrap();
     assert_eq!(page.status(), 200, "the page that proves nothing");
@@ -111,7 +110,7 @@ async fn a_refused_password_is_sent_once() {
         let error = ready(&app, "v1.99").await.unwrap_err();
         assert!(matches!(error, InstanceError::LoginRefused { .. }), "{error}");
         assert_eq!(error.to_string(), "`staging` refused the login of `admin@standin.test`");
-        assert!(matches!(app.observe(&CliEngine).await, Err(InstanceError::LoginRefused { .. })));
+        assert!(matches!(app.observe(&engine()).await, Err(InstanceError::LoginRefused { .. })));
     }
     // Five refusals lock the user out for a day, so more than one of those would show here.
     world.set_password("standin-password\n");
@@ -127,7 +126,7 @@ async fn a_broken_page_is_found_only_by_its_inner_envelope_and_the_verdict_names
     let app = |world: &World| Appsmith::new(AppsmithOptions { checks: checks.clone(), ..world.options() }).unwrap();
     let before = app(&world);
     ready(&before, "v1.99").await.unwrap();
-    let baseline = before.observe(&CliEngine).await.unwrap();
+    let baseline = before.observe(&engine()).await.unwrap();
     let kinds = |kind: &str| baseline.inventory.things.get(kind).map_or(0, |things| things.len());
     assert_eq!((kinds("workspace"), kinds("application")), (2, 4));
     assert!(kinds("page") >= 4 && kinds("datasource") >= 1 && kinds("query") >= 1, "{baseline:?}");
@@ -139,7 +138,7 @@ async fn a_broken_page_is_found_only_by_its_inner_envelope_and_the_verdict_names
     let world = world.upgrade(Make { broken: "app:Orders", ..Make::default() }).await;
     let after = app(&world);
     ready(&after, "v1.99").await.unwrap();
-    let verdict = compare(&baseline, &after.observe(&CliEngine).await.unwrap());
+    let verdict = compare(&baseline, &after.observe(&engine()).await.unwrap());
     let blocking: Vec<String> = verdict.blocking().map(ToString::to_string).collect();
     assert!(
         !blocking.is_empty()
@@ -154,13 +153,13 @@ async fn an_application_lost_in_a_migration_is_found_by_the_inventory() {
     let world = World::start("lose", Make::default()).await;
     let before = world.appsmith();
     ready(&before, "v1.99").await.unwrap();
-    let baseline = before.observe(&CliEngine).await.unwrap();
-    assert!(compare(&baseline, &before.observe(&CliEngine).await.unwrap()).is_pass());
+    let baseline = before.observe(&engine()).await.unwrap();
+    assert!(compare(&baseline, &before.observe(&engine()).await.unwrap()).is_pass());
 
     let world = world.upgrade(Make { version: "v2.2", broken: "lose-app:Returns", ..Make::default() }).await;
     // The same adapter goes on, as it does in an upgrade: same session, other container.
     ready(&before, "v2.2").await.unwrap();
-    let verdict = compare(&baseline, &before.observe(&CliEngine).await.unwrap());
+    let verdict = compare(&baseline, &before.observe(&engine()).await.unwrap());
     let lost =
         verdict.blocking().map(ToString::to_string).any(|line| line == "fail: application `Returns`: it is gone");
     assert!(lost, "{verdict}");
@@ -169,13 +168,13 @@ async fn an_application_lost_in_a_migration_is_found_by_the_inventory() {
 }
 
 async fn statuses(world: &World) -> String {
-    let result = CliEngine.exec(&world.name, &["supervisorctl".into(), "status".into()], Duration::from_secs(20)).await;
+    let result = engine().exec(&world.name, &["supervisorctl".into(), "status".into()], Duration::from_secs(20)).await;
     result.unwrap().stdout
 }
 
 async fn lock_bytes(world: &World) -> usize {
     let path = format!("{}:/appsmith-stacks/data/mongodb/mongod.lock", world.name);
-    let output = cli_engine::docker(&["cp", &path, "-"]).await;
+    let output = docker(&["cp", &path, "-"]).await;
     let mut archive = tar::Archive::new(&output.stdout[..]);
     let entry = archive.entries().unwrap().next().unwrap().unwrap();
     entry.size() as usize
@@ -193,26 +192,26 @@ async fn at_rest_the_database_has_closed_its_files_and_wakes_again() {
     ready(&app, "v1.99").await.unwrap();
     assert_ne!(lock_bytes(&world).await, 0);
 
-    app.rest(&CliEngine).await.unwrap();
-    app.rest(&CliEngine).await.unwrap();
+    app.rest(&engine()).await.unwrap();
+    app.rest(&engine()).await.unwrap();
     let at_rest = statuses(&world).await;
     assert!(
         at_rest.lines().filter(|line| !line.starts_with("stdout ")).all(|line| line.contains("STOPPED")),
         "{at_rest}"
     );
     assert_eq!(lock_bytes(&world).await, 0);
-    let seen = app.observe(&CliEngine).await.unwrap();
+    let seen = app.observe(&engine()).await.unwrap();
     assert!(matches!(seen.checks[READY_CHECK].result, SeenResult::Fail { .. }));
 
-    app.wake(&CliEngine).await.unwrap();
-    app.wake(&CliEngine).await.unwrap();
+    app.wake(&engine()).await.unwrap();
+    app.wake(&engine()).await.unwrap();
     ready(&app, "v1.99").await.unwrap();
 
-    app.rest(&CliEngine).await.unwrap();
-    CliEngine.stop(&world.name, app.stop_grace()).await.unwrap();
-    app.rest(&CliEngine).await.unwrap();
-    app.wake(&CliEngine).await.unwrap();
-    let view = CliEngine.find(&world.name).await.unwrap().unwrap();
+    app.rest(&engine()).await.unwrap();
+    engine().stop(&world.name, app.stop_grace()).await.unwrap();
+    app.rest(&engine()).await.unwrap();
+    app.wake(&engine()).await.unwrap();
+    let view = engine().find(&world.name).await.unwrap().unwrap();
     assert_eq!(judged(&view, &app, lock_bytes(&world).await), Cleanliness::Clean);
     world.remove().await;
 }
@@ -224,8 +223,8 @@ async fn a_database_that_supervisor_would_kill_is_told_to_quit_soon() {
             World::start(&format!("slow-mongod-{quick}"), Make { broken: "slow-mongod", ..Make::default() }).await;
         let app = Appsmith::new(AppsmithOptions { quick_mongod_stop: quick, ..world.options() }).unwrap();
         ready(&app, "v1.99").await.unwrap();
-        app.rest(&CliEngine).await.unwrap();
-        let view = CliEngine.find(&world.name).await.unwrap().unwrap();
+        app.rest(&engine()).await.unwrap();
+        let view = engine().find(&world.name).await.unwrap().unwrap();
         let clean = judged(&view, &app, lock_bytes(&world).await) == Cleanliness::Clean;
         assert_eq!(clean, expected_clean, "quick_mongod_stop = {quick}");
         world.remove().await;
@@ -243,12 +242,12 @@ async fn a_rest_that_would_not_last_or_not_hold_the_data_is_refused() {
         let app = Appsmith::new(AppsmithOptions { login: None, ..world.options() }).unwrap();
         ready(&app, "v1.99").await.unwrap();
         let before = statuses(&world).await;
-        let error = app.rest(&CliEngine).await.unwrap_err();
+        let error = app.rest(&engine()).await.unwrap_err();
         assert!(matches!(error, InstanceError::CannotRest { .. }) && error.to_string().contains(why), "{error}");
         assert!(before.contains("RUNNING") && !statuses(&world).await.contains("STOPPED"));
         let helper = world.helper().await;
         let mounts = ["/appsmith-stacks".to_owned()];
-        let error = app.preflight(&CliEngine, &helper, &mounts).await.unwrap_err();
+        let error = app.preflight(&engine(), &helper, &mounts).await.unwrap_err();
         assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
         world.remove().await;
     }
@@ -261,9 +260,9 @@ async fn settings_and_format_are_read_through_a_helper() {
     ready(&app, "v2.2").await.unwrap();
     let helper = world.helper().await;
     let mounts = ["/appsmith-stacks".to_owned()];
-    app.preflight(&CliEngine, &helper, &mounts).await.unwrap();
-    assert_eq!(app.data_format(&CliEngine, &helper, &mounts).await.unwrap().as_deref(), Some("7"));
-    assert_eq!(app.data_format(&CliEngine, &helper, &["/elsewhere".into()]).await.unwrap(), None);
+    app.preflight(&engine(), &helper, &mounts).await.unwrap();
+    assert_eq!(app.data_format(&engine(), &helper, &mounts).await.unwrap().as_deref(), Some("7"));
+    assert_eq!(app.data_format(&engine(), &helper, &["/elsewhere".into()]).await.unwrap(), None);
     world.remove().await;
 }
 
@@ -289,16 +288,16 @@ async fn any_app_is_ready_when_docker_and_its_checks_say_so() {
     let world = World::start("generic", Make::default()).await;
     let app = Generic::new(generic(&world)).unwrap();
     let told = Mutex::new(Vec::new());
-    app.ready(&CliEngine, None, &|phase| told.lock().unwrap().push(phase)).await.unwrap();
+    app.ready(&engine(), None, &|phase| told.lock().unwrap().push(phase)).await.unwrap();
     assert!(told.into_inner().unwrap().iter().any(|phase| phase.contains("Docker's health check says `starting`")));
-    let baseline = app.observe(&CliEngine).await.unwrap();
-    app.rest(&CliEngine).await.unwrap();
+    let baseline = app.observe(&engine()).await.unwrap();
+    app.rest(&engine()).await.unwrap();
     assert_eq!(lock_bytes(&world).await, 0);
-    let at_rest = compare(&baseline, &app.observe(&CliEngine).await.unwrap());
+    let at_rest = compare(&baseline, &app.observe(&engine()).await.unwrap());
     assert!(!at_rest.is_pass() && at_rest.to_string().contains("fail: http check `health`: "), "{at_rest}");
-    app.wake(&CliEngine).await.unwrap();
-    app.ready(&CliEngine, None, &|_| {}).await.unwrap();
-    let view = CliEngine.find(&world.name).await.unwrap().unwrap();
+    app.wake(&engine()).await.unwrap();
+    app.ready(&engine(), None, &|_| {}).await.unwrap();
+    let view = engine().find(&world.name).await.unwrap().unwrap();
     assert_eq!(app.parts(&view, &[]).unwrap().len(), 1);
     let nothing = Generic::new(GenericOptions { parts: Vec::new(), ..generic(&world) }).unwrap();
     assert!(matches!(nothing.parts(&view, &[]), Err(InstanceError::UncoveredMount { .. })));
@@ -310,8 +309,8 @@ async fn a_command_that_fails_keeps_any_app_from_resting() {
     let world = World::start("generic-rest", Make::default()).await;
     let rest = vec![vec!["supervisorctl".to_owned(), "stop".to_owned()]];
     let app = Generic::new(GenericOptions { rest, ..generic(&world) }).unwrap();
-    app.ready(&CliEngine, None, &|_| {}).await.unwrap();
-    let error = app.rest(&CliEngine).await.unwrap_err();
+    app.ready(&engine(), None, &|_| {}).await.unwrap();
+    let error = app.rest(&engine()).await.unwrap_err();
     assert!(matches!(error, InstanceError::CannotRest { .. }), "{error}");
     assert!(error.to_string().contains("`supervisorctl` ended with 2: Error: stop requires a process name"), "{error}");
     world.remove().await;

@@ -11,7 +11,7 @@ use tidegate::instance::gate::ReadyOptions;
 use tidegate::model::ids::InstanceName;
 use tidegate::smoke::http::HttpCheck;
 
-use super::cli_engine::{docker, docker_ok};
+use crate::docker::{docker, docker_ok};
 
 const PREFIX: &str = "tg-instance-";
 const LABEL: &str = "dev.tidegate.test=instance";

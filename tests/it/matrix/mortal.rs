@@ -14,7 +14,7 @@ use tidegate::engine::{
     Answer, ContainerEngine, ContainerView, EngineError, EngineInfo, ExecResult, HelperMount, ImageView, Labels,
     LockAnswer, LockOwner, PorterRequest,
 };
-use tidegate::model::definition::{Definition, RestartPolicy};
+use tidegate::model::definition::{Definition, MountSource, RestartPolicy};
 use tidegate::model::ids::ImageId;
 use tidegate::model::layout::ObjectKey;
 use tidegate::ops::notes::Notes;
@@ -92,6 +92,12 @@ impl ContainerEngine for MortalEngine {
     }
     async fn create(&self, definition: &Definition) -> Result<(), EngineError> {
         self.around(format!("create {}", definition.container), true, self.inner.create(definition)).await
+    }
+    async fn try_out(&self, trial: &str, definition: &Definition, labels: &Labels) -> Result<Vec<String>, EngineError> {
+        self.around(format!("try_out {trial}"), true, self.inner.try_out(trial, definition, labels)).await
+    }
+    async fn writers_of(&self, source: &MountSource) -> Result<Vec<String>, EngineError> {
+        self.around(format!("writers_of {source}"), false, self.inner.writers_of(source)).await
     }
     async fn start(&self, container: &str) -> Result<(), EngineError> {
         self.around(format!("start {container}"), true, self.inner.start(container)).await

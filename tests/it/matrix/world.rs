@@ -242,6 +242,8 @@ impl World {
                 retry: Retry { pauses: vec![Duration::ZERO; 2], ..Retry::default() },
                 stable_for: SignedDuration::ZERO,
                 host: "matrix".into(),
+                take_over: None,
+                acknowledged: Default::default(),
             },
         })
     }

@@ -6,7 +6,7 @@ use std::io::Read;
 use sha2::{Digest, Sha256};
 
 use super::pair::Site;
-use crate::instance::cli_engine::{docker, docker_ok};
+use crate::docker::{docker, docker_ok};
 
 /// What changes by merely running: logs, lock files, sessions. And what belongs to Tidegate.
 const PASSING: &[&str] =

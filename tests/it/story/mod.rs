@@ -6,6 +6,7 @@
 
 mod content;
 mod evidence;
+mod fit;
 mod journal;
 mod kill;
 mod memory;

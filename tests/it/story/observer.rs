@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
 use super::pair::{Make, Pair, Site};
-use crate::instance::cli_engine::{docker, docker_ok};
+use crate::docker::{docker, docker_ok};
 
 /// A container that mounts the volume.
 #[derive(Clone, Debug)]

@@ -16,7 +16,7 @@ use super::journal::{Journal, journals};
 use super::proxy::Proxy;
 use super::running::{Ended, Running};
 use super::{wait_for, yard};
-use crate::instance::cli_engine::{docker, docker_ok};
+use crate::docker::{docker, docker_ok};
 use crate::instance::world::import;
 use crate::registry::Registry;
 

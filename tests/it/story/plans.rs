@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::pair::{GOOD, Make, Pair};
 use super::side::{Side, side};
-use crate::instance::cli_engine::docker_ok;
+use crate::docker::docker_ok;
 
 /// Everything of this test on the engine, and everything in the store and the state directory.
 async fn world(pair: &Pair) -> BTreeSet<String> {

@@ -3,7 +3,7 @@
 use super::observer::Observer;
 use super::pair::{Make, OLD, Pair, STRICT};
 use super::side::{Side, side};
-use crate::instance::cli_engine::docker_ok;
+use crate::docker::docker_ok;
 
 /// P5. Done well, what it replaced is still there.
 #[tokio::test(flavor = "multi_thread")]
