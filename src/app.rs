@@ -184,7 +184,7 @@ fn settings(config: &Config) -> Settings {
         keep_aside: signed(config.restore.keep_aside),
         compression_level: config.snapshot.compression_level.into(),
         stall_timeout: config.store.stall_timeout,
-        retry: Retry { outage: run::outage, ..Retry::default() },
+        retry: Retry { outage: run::outage, hiccup: run::hiccup, ..Retry::default() },
         take_over: None,
         acknowledged: config.instances.iter().map(acknowledged).collect(),
         host: nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),

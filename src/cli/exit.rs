@@ -87,7 +87,7 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
     if cause.is::<NoWay>() || cause.is::<ChecksFailed>() || cause.is::<GateShut>() {
         return Some(REFUSED);
     }
-    if matches!(cause.downcast_ref(), Some(EngineError::Unreachable { .. }))
+    if matches!(cause.downcast_ref(), Some(EngineError::Unreachable { .. } | EngineError::LostAnswer { .. }))
         || matches!(cause.downcast_ref(), Some(StoreError::Unreachable { .. } | StoreError::Denied { .. }))
     {
         return Some(UNREACHABLE);

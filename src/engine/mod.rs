@@ -282,6 +282,15 @@ pub enum EngineError {
         #[source]
         source: BoxError,
     },
+    /// The connection broke before the engine answered: it may or may not have done it. It may be asked again.
+    #[error("the connection to the Docker engine broke: cannot {action}")]
+    LostAnswer {
+        /// What was tried.
+        action: String,
+        /// Why.
+        #[source]
+        source: BoxError,
+    },
     /// There is no container of that name.
     #[error("there is no container `{container}`")]
     NoSuchContainer {

@@ -82,14 +82,24 @@ pub struct Retry {
     /// Says of an error that somebody is not reachable just now, and how long to be patient with that: such tries do
     /// not count.
     pub outage: fn(&(dyn std::error::Error + 'static)) -> Option<Duration>,
+    /// Says of an error that nobody knows whether the thing was done, because its answer was lost. A step that fails so
+    /// is run again.
+    pub hiccup: fn(&(dyn std::error::Error + 'static)) -> bool,
 }
+
+/// How often a step is run again because an answer was lost.
+const HICCUPS: usize = 2;
 
 /// How long to wait before asking somebody again who was not reachable.
 const OUTAGE_PAUSE: Duration = Duration::from_secs(1);
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { pauses: [200, 1_000, 3_000, 8_000].map(Duration::from_millis).to_vec(), outage: |_| None }
+        Self {
+            pauses: [200, 1_000, 3_000, 8_000].map(Duration::from_millis).to_vec(),
+            outage: |_| None,
+            hiccup: |_| false,
+        }
     }
 }
 
@@ -239,10 +249,9 @@ where
                 let name = &shapes[step].name;
                 let clock = Instant::now();
                 cx.events.emit(Event::StepStarted { step: name.clone(), number: step + 1, of, undo: false });
-                let mut draft = notes.clone();
                 let span = tracing::info_span!("step", run = %cx.run, step = %name);
-                let record = match steps[step].run(&cx, &mut draft).instrument(span).await {
-                    Ok(()) => {
+                let record = match run(&*steps[step], &cx, &notes).instrument(span).await {
+                    Ok(draft) => {
                         notes = draft.clone();
                         let milliseconds = millis(clock);
                         cx.events.emit(Event::StepDone { step: name.clone(), milliseconds, undo: false });
@@ -272,6 +281,21 @@ where
                 journal.append(&record).await?;
             }
         }
+    }
+}
+
+/// Runs a step, and again where an answer was lost; each time from the notes of before it.
+async fn run<N: Clone>(step: &dyn Step<N>, cx: &RunCx, notes: &N) -> Result<N, StepError> {
+    let mut tries = 0;
+    loop {
+        let mut draft = notes.clone();
+        let Err(error) = step.run(cx, &mut draft).await else { return Ok(draft) };
+        if !(cx.retry.hiccup)(&*error) || tries == HICCUPS || cx.cancel.is_cancelled() {
+            return Err(error);
+        }
+        tries += 1;
+        tracing::info!(run = %cx.run, step = %step.name(), error = %chain(&*error), "step is run again");
+        tokio::time::sleep(OUTAGE_PAUSE).await;
     }
 }
 

@@ -129,8 +129,13 @@ impl<N: Serialize + DeserializeOwned + Clone + Send + Sync> Journal<N> for FileJ
     async fn append(&mut self, record: &Record<N>) -> Result<(), JournalError> {
         let (file, text) = (self.file.clone(), line(record));
         let written = tokio::task::spawn_blocking(move || {
-            (&*file).write_all(text.as_bytes())?;
-            file.sync_data()
+            let whole_bytes = file.metadata()?.len();
+            let written = (&*file).write_all(text.as_bytes()).and_then(|()| file.sync_data());
+            if written.is_err() {
+                // A record that is not durable does not count; half of one would spoil the next.
+                file.set_len(whole_bytes)?;
+            }
+            written
         });
         let written = written.await.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));
         written.map_err(|source| JournalError::Io { action: "append to", path: self.path.clone(), source })?;

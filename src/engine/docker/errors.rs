@@ -17,6 +17,9 @@ impl DockerEngine {
         if is_disk_full(message(&error)) {
             return EngineError::DiskFull { action, source: Box::new(error) };
         }
+        if is_broken(&error) {
+            return EngineError::LostAnswer { action, source: Box::new(error) };
+        }
         EngineError::Request { action, source: Box::new(error) }
     }
 
@@ -77,6 +80,15 @@ fn is_unreachable(error: &Error) -> bool {
     match error {
         Error::SocketNotFoundError(_) => true,
         Error::HyperLegacyError { err } => err.is_connect(),
+        _ => false,
+    }
+}
+
+/// Somebody listened, and the answer did not come or not to its end.
+fn is_broken(error: &Error) -> bool {
+    match error {
+        Error::HyperLegacyError { .. } | Error::IOError { .. } => true,
+        Error::HyperResponseError { err } => !err.is_parse() && !err.is_user(),
         _ => false,
     }
 }

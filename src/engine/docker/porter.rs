@@ -90,14 +90,17 @@ impl DockerEngine {
         for _ in 0..TRIES {
             self.clear_leftover(container).await?;
             if self.create_raw(container, body.clone()).await?.is_none() {
-                self.start(container).await?;
-                let ended = self.wait_for_end(container).await;
+                let ended = match self.start(container).await {
+                    Ok(()) => self.wait_for_end(container).await,
+                    // Perhaps only its answer was lost, and it runs: then it is waited for below.
+                    Err(error) => Err(error),
+                };
                 let output = match ended {
                     Ok(view) => self.output(view).await,
                     Err(error) => Err(error),
                 };
                 // A container that is left is cleared away by the next call of that name.
-                if let Err(error) = self.remove(container).await {
+                if let Err(error) = self.clear_leftover(container).await {
                     tracing::warn!(container, error = %error, "a porter's container was left");
                 }
                 return output;

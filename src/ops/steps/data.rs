@@ -104,7 +104,7 @@ impl Step<Notes> for VerifySnapshot {
     }
 
     async fn undo(&self, cx: &RunCx, _notes: &Notes) -> Result<(), StepError> {
-        Ok(self.at.engine().remove(&layout::trial_container(&cx.run, &self.at.instance)).await?)
+        self.at.clear_helpers(cx).await
     }
 }
 

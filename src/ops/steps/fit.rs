@@ -15,7 +15,7 @@ impl At {
         let tried = self.engine().try_out(&trial, definition, &self.labels(&cx.run, "trial")).await;
         let lost = match tried {
             Ok(lost) => lost,
-            Err(error @ EngineError::Unreachable { .. }) => return Err(error.into()),
+            Err(error @ (EngineError::Unreachable { .. } | EngineError::LostAnswer { .. })) => return Err(error.into()),
             Err(source) => {
                 let container = definition.container.clone();
                 return Err(Box::new(NotFit::CannotCreate { container, source }));

@@ -176,8 +176,7 @@ impl Step<Notes> for Look {
     /// Runs last of all undos of the stage: what was set aside by a roll back that succeeded is not needed any more.
     async fn undo(&self, cx: &RunCx, notes: &Notes) -> Result<(), StepError> {
         let at = &self.at;
-        at.engine().remove(&layout::helper_container(&cx.run, &at.instance)).await?;
-        at.engine().remove(&layout::trial_container(&cx.run, &at.instance)).await?;
+        at.clear_helpers(cx).await?;
         if let Some(failed) = cx.undo_failed.iter().find(|step| step.ends_with(at.instance.as_str())) {
             // Not done, so that it is tried again when the others are.
             let reason = format!("`{failed}` could not be undone, so all that was set aside stays");
@@ -189,7 +188,7 @@ impl Step<Notes> for Look {
                 at.porter(cx, &source, &PorterRequest::Drop { root: layout::helper_target(0), run }).await?;
             }
         }
-        at.engine().remove(&layout::porter_container(&cx.run, &at.instance)).await?;
+        at.clear_helpers(cx).await?;
         at.engine().remove(&layout::holder_container(&cx.run, &at.instance, "before")).await?;
         Ok(())
     }

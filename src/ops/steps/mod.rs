@@ -33,7 +33,7 @@ use crate::model::ids::{InstanceName, RunId};
 use crate::model::layout;
 use crate::model::manifest::Manifest;
 use crate::model::part::mounts_of;
-use crate::workflow::{LeftAsIs, RunCx, StepError};
+use crate::workflow::{LeftAsIs, RunCx, StepError, chain};
 
 /// What every step of one instance needs.
 #[derive(Clone, Debug)]
@@ -150,6 +150,22 @@ impl At {
             }
         }
         Ok(())
+    }
+
+    /// Removes what this run made on the engine to read, fill and try. They hold nothing of worth.
+    async fn clear_helpers(&self, cx: &RunCx) -> Result<(), StepError> {
+        use layout::{helper_container, porter_container, trial_container};
+        for name in [helper_container, trial_container, porter_container] {
+            self.engine().remove(&name(&cx.run, &self.instance)).await?;
+        }
+        Ok(())
+    }
+
+    /// The same where all else is done: what cannot be removed is left, with a warning.
+    async fn clear_helpers_if_possible(&self, cx: &RunCx) {
+        if let Err(error) = self.clear_helpers(cx).await {
+            cx.warn(format!("a container of this run is left on the engine: {}", chain(&*error)));
+        }
     }
 
     /// Stops it, and sees to it that no restart of the engine starts it again.

@@ -197,6 +197,7 @@ impl Step<Notes> for Tidy {
 
     async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
         let at = &self.at;
+        at.clear_helpers_if_possible(cx).await;
         let before = at.before_or_fail(cx, notes)?;
         // What an instance that is not well has now may be worth less than what was set aside.
         if before.unhealthy_because.is_some() {

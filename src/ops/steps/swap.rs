@@ -258,6 +258,7 @@ impl Step<Notes> for Open {
         // restart policy was still off.
         let (engine, container) = (at.engine(), at.container());
         cx.patiently(|| open(engine, container, &policy)).await?;
+        at.clear_helpers_if_possible(cx).await;
         if let (true, Some(target), Some(verdict)) = (self.counts, known.target, known.verdict) {
             at.tools.state.keep_evidence(&Evidence {
                 instance: at.instance.clone(),

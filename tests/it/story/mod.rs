@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, reason = "a failed test shows what was chosen and measured")]
 
 mod content;
+mod crash;
 mod evidence;
 mod fit;
 mod journal;

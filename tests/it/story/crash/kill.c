@@ -1,0 +1,54 @@
+/*
+ * Preloaded into tidegate: SIGKILL at one exact write to a journal, and not a moment earlier or later.
+ *
+ * TIDEGATE_KILL_AT=12:before   instead of the write with that number (0 is the first line)
+ * TIDEGATE_KILL_AT=12:torn     after half of it
+ * TIDEGATE_KILL_AT=12:after    as soon as it is flushed
+ */
+#define _GNU_SOURCE
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static long seen = 0;
+static int armed = 0;
+
+static void die(void) {
+    kill(getpid(), SIGKILL);
+    for (;;) pause();
+}
+
+static int is_journal(int fd) {
+    char link[40], path[4096];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, path, sizeof path);
+    return length > 6 && memcmp(path + length - 6, ".jsonl", 6) == 0;
+}
+
+ssize_t write(int fd, const void *bytes, size_t count) {
+    const char *at = getenv("TIDEGATE_KILL_AT");
+    if (at && is_journal(fd)) {
+        char *how;
+        long wanted = strtol(at, &how, 10);
+        if (__atomic_fetch_add(&seen, 1, __ATOMIC_SEQ_CST) == wanted) {
+            if (strcmp(how, ":before") == 0) die();
+            if (strcmp(how, ":torn") == 0) {
+                syscall(SYS_write, fd, bytes, count / 2);
+                die();
+            }
+            armed = 1;
+        }
+    }
+    return syscall(SYS_write, fd, bytes, count);
+}
+
+static int flushed(int fd, int result) {
+    if (armed && is_journal(fd)) die();
+    return result;
+}
+
+int fsync(int fd) { return flushed(fd, syscall(SYS_fsync, fd)); }
+int fdatasync(int fd) { return flushed(fd, syscall(SYS_fdatasync, fd)); }
