@@ -29,11 +29,11 @@ prepare() {
     note "building (the first time this takes minutes)"
     # Kept by name before tidegate makes any: what is there already is somebody else's.
     [ -e "$WORK/not-ours" ] || images_like 'tidegate.local/*' >"$WORK/not-ours"
-    build_workspace
+    build_release
     build_static
     name_static
     sha256sum <"$TIDEGATE_PORTER" | cut -c 1-12 >>"$WORK/porters"
-    PATH="$ROOT/target/debug:$PATH"
+    PATH="$ROOT/target/release:$PATH"
     export TIDEGATE_CONFIG="$WORK/tidegate.toml"
     ensure_registry
     IMAGE=$REGISTRY/$PREFIX/appsmith-standin
@@ -211,7 +211,7 @@ summary() {
     jq -r '"   \(length) snapshots: \(map(.plain_bytes) | add / 1e6 | round) MB of data, stored as \(map(.stored_bytes) | add / 1e6 | round) MB"' "$WORK/proof/snapshots.json"
     note "bytes in the store: $(find "$WORK/store" -type f -printf '%s\n' | awk '{ sum += $1 } END { printf "%.0f", sum }')"
     note "$SECONDS s in all"
-    note "to go on by yourself: export PATH=$ROOT/target/debug:\$PATH TIDEGATE_CONFIG=$TIDEGATE_CONFIG"
+    note "to go on by yourself: export PATH=$ROOT/target/release:\$PATH TIDEGATE_CONFIG=$TIDEGATE_CONFIG"
     note "to remove it all: scripts/demo --down"
 }
 

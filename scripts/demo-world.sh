@@ -7,7 +7,7 @@
 PREFIX=tidegate-demo
 STACKS=/appsmith-stacks
 # A factor on all waiting times that the stand-in imitates: a start takes seconds, not minutes.
-TIME_SCALE=0.05
+TIME_SCALE=0.03
 # Seeded into every instance; see tests/standin.
 ADMIN=admin@standin.test
 ADMIN_PASSWORD=standin-password

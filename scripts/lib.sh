@@ -198,8 +198,8 @@ CONFIG
 # ---------------------------------------------------------------------------------------------------------------------
 # Builds
 
-# Everything of the workspace at once, so that no crate is built twice with other features.
-build_workspace() { cargo build --workspace --locked; }
+# What people run, as fast as they run it.
+build_release() { cargo build --release --locked -p tidegate -p tidegate-s3; }
 
 # The two static programs: the porter for the engine, the stand-in for its images.
 build_static() {

@@ -71,6 +71,12 @@ pub trait ContainerEngine: Send + Sync + fmt::Debug {
     /// Removes a container that does not run; its volumes stay, anonymous ones too. A running one is refused.
     async fn remove(&self, container: &str) -> Result<(), EngineError>;
 
+    /// Removes a container that does not run, as [`ContainerEngine::remove`] does, and holds its name with one that has
+    /// these labels and that nobody can start. Compose, and a person, take it for the container of before, so that
+    /// neither makes another while its data is not whole. For everything here but `create` and `remove`, which replace
+    /// and remove it, no container is there. A running one is refused.
+    async fn vacate(&self, container: &str, labels: &Labels) -> Result<(), EngineError>;
+
     /// Changes the restart policy of a container that is there.
     async fn set_restart_policy(&self, container: &str, policy: &RestartPolicy) -> Result<(), EngineError>;
 

@@ -43,6 +43,8 @@ pub fn manifest_key(instance: &InstanceName, sequence: u64, compact_time: &str, 
 
 /// On every container and image of ours; the value says what it is for (`lock`, `holder`, `helper`, `porter`, `trial`).
 pub const LABEL_ROLE: &str = "dev.tidegate.role";
+/// The role of a container that only holds the name of an instance's container while there is none.
+pub const ROLE_PLACEHOLDER: &str = "placeholder";
 /// The run that made it.
 pub const LABEL_RUN: &str = "dev.tidegate.run";
 /// The instance that it concerns, for people: two configurations may each have a `staging` on one engine.

@@ -17,7 +17,7 @@ use super::errors::{message, not_in_time, status, unexpected};
 use crate::engine::{ContainerState, ContainerView, EngineError, Labels};
 use crate::model::definition::{Mount, MountSource, RestartPolicy};
 use crate::model::ids::ImageId;
-use crate::model::layout::LABEL_ROLE;
+use crate::model::layout::{LABEL_ROLE, ROLE_PLACEHOLDER};
 
 /// How long the engine may take to be done with a container that it is removing.
 const REMOVAL_LIMIT: Duration = Duration::from_secs(120);
@@ -29,8 +29,13 @@ pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 pub(super) const KEPT_OUTPUT_BYTES: usize = 256 * 1024;
 
 impl DockerEngine {
-    /// What the engine says of a container of exactly that name. It would also answer for the beginning of an id.
+    /// What the engine says of a container of exactly that name. One that only holds the name is none.
     pub(super) async fn inspect(&self, container: &str) -> Result<Option<ContainerInspectResponse>, EngineError> {
+        Ok(self.inspect_any(container).await?.filter(|found| !is_placeholder(found)))
+    }
+
+    /// The same, also of one that only holds the name. The engine would also answer for the beginning of an id.
+    async fn inspect_any(&self, container: &str) -> Result<Option<ContainerInspectResponse>, EngineError> {
         if !is_container_name(container) {
             return Ok(None);
         }
@@ -80,7 +85,29 @@ impl DockerEngine {
     }
 
     pub(super) async fn remove(&self, container: &str) -> Result<(), EngineError> {
-        match self.id_of(container).await? {
+        match self.inspect_any(container).await?.and_then(|found| found.id) {
+            Some(id) => self.remove_id(container, &id).await,
+            None => Ok(()),
+        }
+    }
+
+    pub(super) async fn vacate(&self, container: &str, labels: &Labels) -> Result<(), EngineError> {
+        let found = self.inspect_any(container).await?;
+        if found.as_ref().is_some_and(is_placeholder) {
+            return Ok(());
+        }
+        if let Some(id) = found.and_then(|found| found.id) {
+            self.remove_id(container, &id).await?;
+        }
+        match self.hold_name(container, labels).await? {
+            None => Ok(()),
+            Some(other) => Err(EngineError::NameTaken { container: container.to_owned(), image: other.image_ref }),
+        }
+    }
+
+    /// Gives a name that is only held free again.
+    pub(super) async fn clear_placeholder(&self, container: &str) -> Result<(), EngineError> {
+        match self.inspect_any(container).await?.filter(is_placeholder).and_then(|found| found.id) {
             Some(id) => self.remove_id(container, &id).await,
             None => Ok(()),
         }
@@ -164,6 +191,12 @@ impl DockerEngine {
         views.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(views)
     }
+}
+
+/// Whether it only holds a name, see [`DockerEngine::vacate`].
+fn is_placeholder(found: &ContainerInspectResponse) -> bool {
+    let labels = found.config.as_ref().and_then(|config| config.labels.as_ref());
+    labels.is_some_and(|labels| labels.get(LABEL_ROLE).is_some_and(|role| role == ROLE_PLACEHOLDER))
 }
 
 impl DockerEngine {

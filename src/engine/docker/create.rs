@@ -18,6 +18,7 @@ use crate::model::definition::{Definition, RestartPolicy};
 impl DockerEngine {
     pub(super) async fn create(&self, definition: &Definition) -> Result<(), EngineError> {
         let container = definition.container.as_str();
+        self.clear_placeholder(container).await?;
         if let Some(view) = self.find(container).await? {
             if view.state == ContainerState::Created && view.started_at.is_none() {
                 // Left half made, perhaps without all of its networks.

@@ -88,6 +88,9 @@ impl ContainerEngine for DockerEngine {
     async fn remove(&self, container: &str) -> Result<(), EngineError> {
         Self::remove(self, container).await
     }
+    async fn vacate(&self, container: &str, labels: &Labels) -> Result<(), EngineError> {
+        Self::vacate(self, container, labels).await
+    }
     async fn set_restart_policy(&self, container: &str, policy: &RestartPolicy) -> Result<(), EngineError> {
         Self::set_restart_policy(self, container, policy).await
     }

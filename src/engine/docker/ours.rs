@@ -19,6 +19,8 @@ use crate::model::layout::{EMPTY_IMAGE, LABEL_ROLE, helper_target};
 
 /// What a container that is never started would run: the engine insists on something.
 const NEVER_RUN: &str = "/never-started";
+/// The same for a container that holds the name of one that people know.
+const IN_USE: &str = "/tidegate-is-at-work-on-this-container";
 /// A container that is being created is seen under its name within this time, also on a busy host.
 const NAME_LIMIT: Duration = Duration::from_secs(60);
 
@@ -60,6 +62,25 @@ impl DockerEngine {
         labels: &Labels,
     ) -> Result<Option<ContainerView>, EngineError> {
         let body = never_started(EMPTY_IMAGE, host, labels);
+        match self.create_raw(container, body.clone()).await {
+            Err(EngineError::NoSuchImage { .. }) => {
+                self.import(EMPTY_IMAGE, "empty", Bytes::from_static(&[0; 1024]), &[]).await?;
+                self.create_raw(container, body).await
+            }
+            done => done,
+        }
+    }
+
+    /// Takes a name with a container that cannot be started. What one sees who tries says who has it.
+    pub(super) async fn hold_name(
+        &self,
+        container: &str,
+        labels: &Labels,
+    ) -> Result<Option<ContainerView>, EngineError> {
+        let body = ContainerCreateBody {
+            entrypoint: Some(vec![IN_USE.to_owned()]),
+            ..never_started(EMPTY_IMAGE, HostConfig::default(), labels)
+        };
         match self.create_raw(container, body.clone()).await {
             Err(EngineError::NoSuchImage { .. }) => {
                 self.import(EMPTY_IMAGE, "empty", Bytes::from_static(&[0; 1024]), &[]).await?;

@@ -38,13 +38,13 @@ impl ContainerEngine for FakeEngine {
     async fn find(&self, container: &str) -> Result<Option<ContainerView>, EngineError> {
         let ticket = self.enter("find", container, false)?;
         let state = self.state();
-        ticket.leave(Ok(state.containers.get(container).map(|found| state.view(found))))
+        ticket.leave(Ok(state.container(container).map(|found| state.view(found))))
     }
 
     async fn definition(&self, container: &str) -> Result<Definition, EngineError> {
         let ticket = self.enter("definition", container, false)?;
         let state = self.state();
-        let found = state.containers.get(container).ok_or_else(|| missing(container))?;
+        let found = state.container(container).ok_or_else(|| missing(container))?;
         if state.view(found).auto_remove {
             let reason = "it is removed as soon as it stops (`--rm`)".into();
             return Err(EngineError::CannotCarry { container: container.into(), reason });
@@ -139,6 +139,11 @@ impl ContainerEngine for FakeEngine {
     async fn remove(&self, container: &str) -> Result<(), EngineError> {
         let ticket = self.enter("remove", container, true)?;
         ticket.leave(self.remove_now(container))
+    }
+
+    async fn vacate(&self, container: &str, labels: &Labels) -> Result<(), EngineError> {
+        let ticket = self.enter("vacate", container, true)?;
+        ticket.leave(self.vacate_now(container, labels))
     }
 
     async fn set_restart_policy(&self, container: &str, policy: &RestartPolicy) -> Result<(), EngineError> {

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::FakeEngine;
 use super::faults::Injected;
 use super::image::{ExecOutcome, StartOutcome};
-use super::state::{State, given_labels};
+use super::state::{State, given_labels, is_placeholder};
 use crate::engine::{ContainerState, EngineError, ExecResult, HelperMount, Labels, LockAnswer, LockOwner};
 use crate::model::definition::{Definition, Mount, RestartPolicy};
 use crate::model::ids::ImageId;
@@ -32,15 +32,14 @@ impl FakeEngine {
     pub(super) fn create_now(&self, definition: &Definition) -> Result<(), EngineError> {
         let mut state = self.state();
         let name = definition.container.as_str();
-        if let Some(found) = state.containers.get(name) {
-            if found.state != ContainerState::Created {
-                let image = found.definition.image_ref.clone();
-                let same = found.definition.image_id == definition.image_id;
-                let taken = EngineError::NameTaken { container: name.to_owned(), image };
-                return if same { Ok(()) } else { Err(taken) };
-            }
-            state.containers.remove(name);
+        let made = state.container(name).filter(|found| found.state != ContainerState::Created);
+        if let Some(found) = made {
+            let image = found.definition.image_ref.clone();
+            let same = found.definition.image_id == definition.image_id;
+            let taken = EngineError::NameTaken { container: name.to_owned(), image };
+            return if same { Ok(()) } else { Err(taken) };
         }
+        state.containers.remove(name);
         if !state.images.contains_key(&definition.image_id) {
             return Err(no_image(definition.image_id.as_str()));
         }
@@ -68,7 +67,7 @@ impl FakeEngine {
     }
 
     pub(super) fn start_now(&self, container: &str) -> Result<(), EngineError> {
-        match self.state().containers.get(container) {
+        match self.state().container(container) {
             None => return Err(missing(container)),
             Some(found) if found.is_up() => return Ok(()),
             Some(_) => {}
@@ -84,7 +83,7 @@ impl FakeEngine {
     pub(super) fn stop_now(&self, container: &str) -> Result<(), EngineError> {
         let (act, seen) = {
             let state = self.state();
-            let Some(found) = state.containers.get(container).filter(|found| found.is_up()) else { return Ok(()) };
+            let Some(found) = state.container(container).filter(|found| found.is_up()) else { return Ok(()) };
             let image = state.images.get(&found.definition.image_id);
             (image.map(|image| image.on_stop.clone()), state.seen_by_image(found))
         };
@@ -107,6 +106,19 @@ impl FakeEngine {
         Ok(())
     }
 
+    pub(super) fn vacate_now(&self, container: &str, labels: &Labels) -> Result<(), EngineError> {
+        let held = self.state().containers.get(container).is_some_and(|found| is_placeholder(&found.definition));
+        if held {
+            return Ok(());
+        }
+        self.remove_now(container)?;
+        let inserted = self.state().insert(ours(container, EMPTY_IMAGE, empty_id()?, labels, json!({})));
+        inserted.map_err(|source| EngineError::Request {
+            action: format!("create `{container}`"),
+            source: Box::new(source),
+        })
+    }
+
     pub(super) fn exec_now(
         &self,
         container: &str,
@@ -115,7 +127,7 @@ impl FakeEngine {
     ) -> Result<ExecResult, EngineError> {
         let (act, seen) = {
             let state = self.state();
-            let found = state.containers.get(container).ok_or_else(|| missing(container))?;
+            let found = state.container(container).ok_or_else(|| missing(container))?;
             let image = state.images.get(&found.definition.image_id).ok_or_else(|| missing(container))?;
             if found.state != ContainerState::Running {
                 return Err(refused(format!("run `{}` in `{container}`", command.join(" ")), "it does not run"));

@@ -83,7 +83,7 @@ impl FakeEngine {
     pub(super) fn begin(&self, name: &str) -> StartOutcome {
         let (act, seen) = {
             let mut state = self.state();
-            let Some(container) = state.containers.get(name).cloned() else {
+            let Some(container) = state.container(name).cloned() else {
                 return StartOutcome::Refused("no such container".into());
             };
             state.watch(name, &container.definition.mounts, true);
@@ -188,7 +188,7 @@ impl FakeEngine {
     /// What `definition` would say; `None` where there is no such container. Does not count as a call.
     pub fn peek(&self, container: &str) -> Option<(ContainerState, Definition)> {
         let state = self.state();
-        state.containers.get(container).map(|found| (found.state, found.definition.clone()))
+        state.container(container).map(|found| (found.state, found.definition.clone()))
     }
 }
 

@@ -11,6 +11,7 @@ use super::image::{FakeContainer, FakeImage};
 use crate::engine::{ContainerState, ContainerView, Labels};
 use crate::model::definition::{Definition, Mount, MountSource};
 use crate::model::ids::ImageId;
+use crate::model::layout::{LABEL_ROLE, ROLE_PLACEHOLDER};
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -81,6 +82,11 @@ impl State {
             MountSource::Bind(path) => Some(self.root.join("host").join(path.trim_start_matches('/'))),
             MountSource::Tmpfs | MountSource::Other(_) => None,
         }
+    }
+
+    /// The container of that name, unless it only holds the name.
+    pub fn container(&self, name: &str) -> Option<&Container> {
+        self.containers.get(name).filter(|found| !is_placeholder(&found.definition))
     }
 
     pub fn image(&self, reference: &str) -> Option<&FakeImage> {
@@ -225,4 +231,9 @@ pub(super) fn mounts_of(host_config: &Value) -> Vec<Mount> {
         mounts.push(Mount { source: MountSource::Tmpfs, destination, writable: true });
     }
     mounts
+}
+
+/// Whether it only holds a name.
+pub(super) fn is_placeholder(definition: &Definition) -> bool {
+    given_labels(definition).get(LABEL_ROLE).is_some_and(|role| role == ROLE_PLACEHOLDER)
 }

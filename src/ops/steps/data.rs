@@ -90,10 +90,7 @@ impl Step<Notes> for VerifySnapshot {
         }
         // The very container that is to come, before anything is stopped.
         let at = &self.at;
-        let target = notes.of(&at.instance).target.ok_or("no image was found before this step")?;
-        let wanted =
-            Definition { container: at.container().to_owned(), ..definition.on_image(&target.reference, &target.id) };
-        at.can_be_created(cx, &wanted).await?;
+        at.can_be_created(cx, &at.to_come(cx, notes)?).await?;
         let data: Vec<MountSource> =
             data_mounts(&definition.mounts, &manifest)?.into_iter().map(|(_, source)| source).collect();
         at.nobody_else_writes(&data).await

@@ -146,9 +146,8 @@ impl Step<Notes> for Look {
                 }
             }
             self.has_room(&before)?;
-            if let Some(target) = notes.of(&at.instance).target {
-                at.can_be_created(cx, &before.definition.on_image(&target.reference, &target.id)).await?;
-            }
+            let target = notes.of(&at.instance).target.ok_or("no image was pulled before this step")?;
+            at.can_be_created(cx, &before.definition.on_image(&target.reference, &target.id)).await?;
             let mut changes = at.engine().layer_changes(&container).await?;
             changes.retain(|path| !is_fleeting(path));
             if !changes.is_empty() {

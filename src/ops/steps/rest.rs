@@ -204,6 +204,7 @@ async fn stand_in(at: &At, cx: &RunCx, notes: &Notes) -> Result<&'static str, St
         take_back(at, cx, &before.definition.mounts, &manifest).await?;
     }
     at.nothing_is_half_filled(cx, &mounts).await?;
+    at.engine().create(&at.to_come(cx, notes)?).await?;
     at.engine().start(at.container()).await?;
     let policy = snapshot.map(|definition| definition.restart).or(known.restart);
     if let Some(policy) = policy {

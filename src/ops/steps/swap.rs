@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::back::put_back;
 use super::{At, sources};
-use crate::engine::{ContainerEngine, ContainerView, EngineError};
+use crate::engine::{ContainerEngine, ContainerView, EngineError, Labels};
 use crate::model::definition::{Definition, RestartPolicy};
 use crate::model::gate::Evidence;
 use crate::model::layout;
@@ -13,9 +13,10 @@ use crate::model::part::mounts_of;
 use crate::ops::notes::Notes;
 use crate::workflow::{RunCx, Step, StepError, UndoKind};
 
-/// Removes the container (never with its volumes) and holds its image. Its undo creates it again as it was.
+/// Removes the container (never with its volumes) and holds its image and its name. Its undo creates it again as it was.
 ///
-/// With two containers of one Compose service, Compose removes the new one and starts the old image on the new
+/// While its name is free, `docker-compose up` would make a new one on data that is not whole; so the name is held by
+/// one that cannot be started and looks to Compose like that of before. With two containers of one Compose service, Compose removes the new one and starts the old image on the new
 /// data, so there is never a parked copy of it: what it was is in the journal.
 #[derive(Debug)]
 pub struct Park {
@@ -39,7 +40,7 @@ impl Step<Notes> for Park {
 
     async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
         let at = &self.at;
-        let Some(before) = at.before(cx, &notes.of(&at.instance))? else { return Ok(()) };
+        let Some(before) = at.before(cx, &notes.of(&at.instance))? else { return at.vacate(cx, notes).await };
         if at.engine().find(at.container()).await?.is_some() {
             at.still_rests(notes).await?;
         }
@@ -47,13 +48,18 @@ impl Step<Notes> for Park {
         let image = &before.definition.image_id;
         at.engine().tag(image, &layout::pin_tag(at.container(), image)).await?;
         at.engine().hold(&holder, image, &at.labels(&cx.run, "holder")).await?;
-        at.engine().remove(at.container()).await?;
-        Ok(())
+        at.vacate(cx, notes).await
     }
 
     async fn undo(&self, cx: &RunCx, notes: &Notes) -> Result<(), StepError> {
         let at = &self.at;
-        let Some(before) = at.before(cx, &notes.of(&at.instance))? else { return Ok(()) };
+        let Some(before) = at.before(cx, &notes.of(&at.instance))? else {
+            // There was none. One that is there now is somebody else's, or kept by an undo that failed.
+            if at.engine().find(at.container()).await?.is_none() {
+                at.engine().remove(at.container()).await?;
+            }
+            return Ok(());
+        };
         at.rests_on(cx, &["start", "create", "set aside"], "the old container would run on foreign data")?;
         Ok(at.engine().create(&before.definition).await?)
     }
@@ -77,21 +83,29 @@ pub enum From {
     Snapshot,
 }
 
-impl Create {
-    fn definition(&self, cx: &RunCx, notes: &Notes) -> Result<Definition, StepError> {
-        let known = notes.of(&self.at.instance);
+impl At {
+    /// The container that is to come: of a snapshot, where this run puts one back, else that of before on the image of
+    /// the upgrade.
+    pub(super) fn to_come(&self, cx: &RunCx, notes: &Notes) -> Result<Definition, StepError> {
+        let known = notes.of(&self.instance);
         let target = known.target.as_ref().ok_or("no image was found before this step")?;
-        let definition = match self.from {
-            From::Target => self.at.before_or_fail(cx, notes)?.definition,
-            From::Snapshot => {
-                let file = known.definition.as_ref().ok_or("no definition was fetched before this step")?;
-                self.at.tools.state.attached(&cx.run, file)?
-            }
+        let definition: Definition = match &known.definition {
+            Some(file) => self.tools.state.attached(&cx.run, file)?,
+            None => self.before_or_fail(cx, notes)?.definition,
         };
-        Ok(Definition {
-            container: self.at.container().to_owned(),
-            ..definition.on_image(&target.reference, &target.id)
-        })
+        Ok(Definition { container: self.container().to_owned(), ..definition.on_image(&target.reference, &target.id) })
+    }
+
+    /// Removes the container and holds its name, with the labels by which Compose knows it.
+    async fn vacate(&self, cx: &RunCx, notes: &Notes) -> Result<(), StepError> {
+        let definition = match self.before(cx, &notes.of(&self.instance))? {
+            Some(before) => before.definition,
+            None => self.to_come(cx, notes)?,
+        };
+        let given = definition.config["Labels"].as_object().into_iter().flatten();
+        let given = given.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+        let labels: Labels = given.chain(self.labels(&cx.run, layout::ROLE_PLACEHOLDER)).collect();
+        Ok(cx.patiently(|| self.engine().vacate(self.container(), &labels)).await?)
     }
 }
 
@@ -111,7 +125,7 @@ impl Step<Notes> for Create {
 
     async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
         let at = &self.at;
-        at.engine().create(&self.definition(cx, notes)?).await?;
+        at.engine().create(&at.to_come(cx, notes)?).await?;
         notes.of_mut(&at.instance).created = at.engine().find(at.container()).await?.map(|view| view.id);
         Ok(())
     }
@@ -136,7 +150,7 @@ impl Step<Notes> for Create {
             // An earlier try may have ended with it running; its data is not what it is about.
             From::Snapshot => at.hold_still().await?,
         }
-        Ok(at.engine().remove(at.container()).await?)
+        at.vacate(cx, notes).await
     }
 }
 
@@ -192,14 +206,15 @@ async fn undo_start(at: &At, cx: &RunCx, notes: &Notes, puts_data_back: bool) ->
     if !puts_data_back {
         return Ok(());
     }
+    // As long as it is there somebody may start it on the data of before. So this is not undone without that, and is
+    // done from the start when it is tried again.
+    at.vacate(cx, notes).await?;
     if began {
         let file = known.manifest.as_ref().ok_or("there is no snapshot to put the data back from")?;
         let manifest: Manifest = at.tools.state.attached(&cx.run, file)?;
         put_back(at, cx, &at.before_or_fail(cx, notes)?.definition, &manifest).await?;
     }
-    // As long as it is there somebody may start it on the data of before. So this is not undone without that, and is
-    // done from the start when it is tried again.
-    Ok(cx.patiently(|| at.engine().remove(at.container())).await?)
+    Ok(())
 }
 /// The checks passed: users may write from now on. No effect but its record in the journal, after which no crash
 /// rolls this instance's data back.

@@ -5,10 +5,11 @@ use std::time::Duration;
 use tidegate::engine::{Answer, ContainerState, EngineError, HelperMount, LockAnswer, PorterRequest};
 use tidegate::model::definition::{MountSource, RestartPolicy};
 use tidegate::model::ids::ImageId;
+use tidegate::model::layout::ROLE_PLACEHOLDER;
 use tidegate::model::part::Cover;
 use tidegate::stream::StreamError;
 
-use super::bench::{BOXES, Bench, HANG, TALK, body, chain, collect, members, owner, sh, tar_of};
+use super::bench::{BOXES, Bench, HANG, TALK, body, chain, collect, members, owner, run, sh, tar_of};
 
 const GRACE: Duration = Duration::from_secs(1);
 const LIMIT: Duration = Duration::from_secs(60);
@@ -38,6 +39,7 @@ contract![
     a_definition_carries_anonymous_volumes,
     a_trial_says_what_this_host_cannot_give,
     who_writes_to_a_volume,
+    a_name_is_held_by_what_cannot_be_started,
     a_holder_never_runs,
     names_of_images,
     a_command,
@@ -173,6 +175,40 @@ async fn who_writes_to_a_volume(bench: &Bench) {
     engine.open_helper(&helper, &[bench.volume("data", true)], &bench.labels("helper")).await.unwrap();
     assert_eq!(engine.writers_of(&volume).await.unwrap(), [app]);
     assert_eq!(engine.writers_of(&MountSource::Volume(bench.name("other"))).await.unwrap(), [""; 0]);
+}
+
+async fn a_name_is_held_by_what_cannot_be_started(bench: &Bench) {
+    let engine = &bench.engine;
+    let definition = bench.definition("app").await;
+    let app = definition.container.as_str();
+    let labels = bench.labels(ROLE_PLACEHOLDER);
+    engine.create(&definition).await.unwrap();
+    engine.start(app).await.unwrap();
+    assert!(engine.vacate(app, &labels).await.is_err(), "a running container is not removed");
+    engine.stop(app, GRACE).await.unwrap();
+    engine.vacate(app, &labels).await.unwrap();
+    engine.vacate(app, &labels).await.unwrap();
+    assert!(engine.find(app).await.unwrap().is_none());
+    let error = engine.start(app).await.unwrap_err();
+    assert!(matches!(error, EngineError::NoSuchContainer { .. }), "{error:?}");
+    engine.stop(app, GRACE).await.unwrap();
+    if bench.is_real {
+        let started = run(std::process::Command::new("docker").args(["start", app]));
+        let said = String::from_utf8_lossy(&started.stderr).into_owned();
+        assert!(!started.status.success() && said.contains("tidegate-is-at-work-on-this-container"), "{said}");
+    }
+    // Also after somebody tried.
+    assert!(engine.find(app).await.unwrap().is_none());
+    engine.create(&definition).await.unwrap();
+    engine.start(app).await.unwrap();
+    assert_eq!(engine.find(app).await.unwrap().unwrap().image_id, definition.image_id);
+
+    let nobody = bench.name("nobody");
+    engine.vacate(&nobody, &labels).await.unwrap();
+    engine.remove(&nobody).await.unwrap();
+    engine.vacate(&nobody, &labels).await.unwrap();
+    engine.remove(&nobody).await.unwrap();
+    assert!(engine.find(&nobody).await.unwrap().is_none());
 }
 
 async fn a_definition_carries_anonymous_volumes(bench: &Bench) {

@@ -113,6 +113,9 @@ impl ContainerEngine for MortalEngine {
         };
         self.around(format!("remove {container}"), true, call).await
     }
+    async fn vacate(&self, container: &str, labels: &Labels) -> Result<(), EngineError> {
+        self.around(format!("vacate {container}"), true, self.inner.vacate(container, labels)).await
+    }
     async fn set_restart_policy(&self, container: &str, policy: &RestartPolicy) -> Result<(), EngineError> {
         let what = format!("set_restart_policy {container}");
         self.around(what, true, self.inner.set_restart_policy(container, policy)).await
