@@ -3,11 +3,13 @@
 
 use std::error::Error;
 
+use super::find::NoSnapshot;
 use super::{NoConsent, Usage};
 use crate::app::AppError;
 use crate::config::ConfigError;
 use crate::engine::EngineError;
 use crate::instance::{InstanceError, NoWay};
+use crate::model::ids::SnapshotId;
 use crate::ops::UnknownInstance;
 use crate::ops::lock::LockError;
 use crate::ops::restore::RestoreError;
@@ -99,9 +101,11 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
     }
     match cause.downcast_ref() {
         Some(RepositoryError::NotThere { .. }) => return Some(NO_REPOSITORY),
-        Some(RepositoryError::NoSuchSnapshot { .. } | RepositoryError::AmbiguousSnapshot { .. }) => {
-            return Some(NO_SNAPSHOT);
-        }
+        Some(
+            RepositoryError::NoSuchSnapshot { .. }
+            | RepositoryError::AmbiguousSnapshot { .. }
+            | RepositoryError::BrokenManifest { .. },
+        ) => return Some(NO_SNAPSHOT),
         _ => {}
     }
     None
@@ -210,6 +214,14 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
         ));
     }
     if let Some(RestoreError::NoChoice { instance, choices, .. }) = cause.downcast_ref() {
+    if let Some(NoSnapshot { near, .. }) = cause.downcast_ref() {
+        return Some(if near.is_empty() {
+            "there is none yet; take one with `tidegate snapshot --all`".into()
+        } else {
+            let near: Vec<&str> = near.iter().map(SnapshotId::as_str).collect();
+            format!("the nearest are {}; `tidegate snapshots` lists them all", near.join(", "))
+        });
+    }
         return Some(if choices.is_empty() {
             format!("take one with `tidegate snapshot {instance}`")
         } else {

@@ -2,15 +2,21 @@
 
 mod config;
 pub mod exit;
+mod explain;
+mod find;
+mod logs;
+mod plan;
 mod progress;
 pub mod render;
 mod restore;
 mod resume;
 mod runs;
+mod show;
 mod snapshot;
 mod snapshots;
 mod status;
 mod upgrade;
+mod verify;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,14 +61,24 @@ pub enum Command {
     /// List the snapshots
     #[command(visible_alias = "list")]
     Snapshots(snapshots::SnapshotsArgs),
+    /// Show everything about one snapshot
+    Show(show::ShowArgs),
+    /// Read the stored bytes of snapshots back, and say which are whole
+    Verify(verify::VerifyArgs),
+    /// Say what an upgrade would do, how its gates stand now, and how long it may take
+    Plan(plan::PlanArgs),
     /// Upgrade the pipeline: staging first, production behind the gate
     Upgrade(upgrade::UpgradeArgs),
     /// Put an instance back to a snapshot: image, definition and data together
     Restore(restore::RestoreArgs),
     /// Show the instances, their versions and snapshots, and open runs
     Status(status::StatusArgs),
+    /// Say what stands in the way of the next run, when that lifts, and what to type
+    Explain(explain::ExplainArgs),
     /// List what was done on this host
     Runs(runs::RunsArgs),
+    /// Tell what a run did: each step, when, how long, what was undone, and why it failed
+    Logs(logs::LogsArgs),
     /// Take up runs that were cut off; puts service back after a crash
     #[command(visible_alias = "recover")]
     Resume(resume::ResumeArgs),
@@ -91,9 +107,14 @@ pub async fn run(cli: Cli, out: &mut Render) -> Result<u8, StepError> {
     match cli.command {
         Command::Snapshot(args) => snapshot::run(args, &config, out).await,
         Command::Snapshots(args) => snapshots::run(&args, &config, out).await,
+        Command::Show(args) => show::run(&args, &config, out).await,
+        Command::Verify(args) => verify::run(&args, &config, out).await,
+        Command::Plan(args) => plan::run(&args, &config, out).await,
         Command::Upgrade(args) => upgrade::run(args, &config, out).await,
         Command::Restore(args) => restore::run(args, &config, out).await,
         Command::Status(args) => status::run(&args, &config, out).await,
+        Command::Explain(args) => explain::run(&args, &config, out).await,
+        Command::Logs(args) => logs::run(&args, &config, out),
         Command::Runs(args) => runs::run(&args, &config, out),
         Command::Resume(args) => resume::run(args, &config, out).await,
         Command::Config(_) | Command::Help(_) => Ok(exit::DONE),

@@ -2,6 +2,8 @@
 //!
 //! Start with [`upgrade`]: its list names everything else. The steps that several workflows share are in [`steps`].
 
+pub mod explain;
+pub mod forecast;
 pub mod history;
 pub mod lock;
 pub mod notes;
@@ -10,7 +12,9 @@ pub mod run;
 pub mod snapshot;
 pub mod state;
 pub mod steps;
+pub mod told;
 pub mod upgrade;
+pub mod verify;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

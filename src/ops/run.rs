@@ -12,6 +12,7 @@ use super::notes::Notes;
 use super::restore::{self, RestorePlan};
 use super::snapshot::{self, SnapshotPlan};
 use super::state::StateError;
+use super::told::Keeping;
 use super::upgrade::{self, Recovery, UpgradePlan};
 use super::{Tools, UnknownInstance};
 use crate::engine::EngineError;
@@ -351,6 +352,7 @@ pub fn outage(error: &(dyn std::error::Error + 'static)) -> Option<Duration> {
 }
 
 fn cx(tools: &Tools, run: &RunId, events: Arc<dyn EventSink>, cancel: CancellationToken, guard: Arc<Locks>) -> RunCx {
+    let events = Arc::new(Keeping::new(&tools.state, run, tools.now, events));
     RunCx {
         run: run.clone(),
         cancel,

@@ -16,6 +16,7 @@ mod life;
 mod mortal;
 mod stuck;
 mod twice;
+mod verify;
 mod world;
 
 use app::Manner;

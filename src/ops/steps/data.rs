@@ -287,7 +287,7 @@ pub(super) fn data_mounts(mounts: &[Mount], manifest: &Manifest) -> Result<Vec<(
     mounts_of(&plans(manifest)).into_iter().map(find).collect()
 }
 
-fn fetched(at: &At, cx: &RunCx, notes: &Notes) -> Result<(Manifest, Definition), StepError> {
+pub(super) fn fetched(at: &At, cx: &RunCx, notes: &Notes) -> Result<(Manifest, Definition), StepError> {
     let known = notes.of(&at.instance);
     let (manifest, definition) =
         known.manifest.zip(known.definition).ok_or("the snapshot was not fetched before this step")?;

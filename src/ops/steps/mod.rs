@@ -15,6 +15,7 @@ pub use data::{Aside, FetchSnapshot, Fill, Settle, VerifySnapshot};
 pub use image::{Finish, ImageGone, Pull, RestoreImage};
 pub use look::{Look, NotFit, Purpose};
 pub use read::{Publish, Read, Tidy, Verify};
+pub(super) use meter::Meter;
 pub use rest::{Manner, Rest, Wake};
 pub use swap::{Create, From, Open, Park, Reopen, Start};
 
