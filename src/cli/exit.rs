@@ -15,6 +15,7 @@ use crate::ops::lock::LockError;
 use crate::ops::restore::RestoreError;
 use crate::ops::run::{RunError, RunReport};
 use crate::ops::steps::{ChecksFailed, GateShut, HalfFilled, ImageGone, NotFit, PorterFailed};
+use crate::ops::undo::UndoError;
 use crate::ops::upgrade::UpgradeError;
 use crate::repository::RepositoryError;
 use crate::store::StoreError;
@@ -213,7 +214,6 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
             "look at `instances.{instance}.login_user` and the password file; it is not tried again, because Appsmith locks an account after 5 failures a day (a restore can do without: --no-checks)"
         ));
     }
-    if let Some(RestoreError::NoChoice { instance, choices, .. }) = cause.downcast_ref() {
     if let Some(NoSnapshot { near, .. }) = cause.downcast_ref() {
         return Some(if near.is_empty() {
             "there is none yet; take one with `tidegate snapshot --all`".into()
@@ -222,12 +222,30 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
             format!("the nearest are {}; `tidegate snapshots` lists them all", near.join(", "))
         });
     }
+    if let Some(RestoreError::NoChoice { instance, choices, .. }) = cause.downcast_ref() {
         return Some(if choices.is_empty() {
             format!("take one with `tidegate snapshot {instance}`")
         } else {
             let choices: Vec<String> = choices.iter().take(10).map(ToString::to_string).collect();
             format!("there are {}; `tidegate snapshots {instance}` shows them", choices.join(", "))
         });
+    }
+    if let Some(error) = cause.downcast_ref::<UndoError>() {
+        return match error {
+            UndoError::Nothing { .. } => {
+                some("a restore can be undone on the host that did it; `tidegate runs --all` lists what was done here")
+            }
+            UndoError::Overtaken { instance, by, .. } => Some(format!(
+                "`tidegate undo {by}` if that was a restore, else `tidegate restore {instance}`; nothing was touched"
+            )),
+            UndoError::NotARestore { .. } => some(
+                "`tidegate runs` lists the restores; an upgrade is taken back by `tidegate restore INSTANCE before-upgrade`",
+            ),
+            UndoError::NoWayBack { .. } => {
+                some("nothing was touched; `tidegate restore INSTANCE` goes to any snapshot")
+            }
+            _ => None,
+        };
     }
     if let Some(ImageGone { reference, .. }) = cause.downcast_ref() {
         return Some(format!(

@@ -15,6 +15,7 @@ mod show;
 mod snapshot;
 mod snapshots;
 mod status;
+mod undo;
 mod upgrade;
 mod verify;
 
@@ -71,6 +72,8 @@ pub enum Command {
     Upgrade(upgrade::UpgradeArgs),
     /// Put an instance back to a snapshot: image, definition and data together
     Restore(restore::RestoreArgs),
+    /// Undo a restore: put back the data, the image and the definition that it had replaced
+    Undo(undo::UndoArgs),
     /// Show the instances, their versions and snapshots, and open runs
     Status(status::StatusArgs),
     /// Say what stands in the way of the next run, when that lifts, and what to type
@@ -112,6 +115,7 @@ pub async fn run(cli: Cli, out: &mut Render) -> Result<u8, StepError> {
         Command::Plan(args) => plan::run(&args, &config, out).await,
         Command::Upgrade(args) => upgrade::run(args, &config, out).await,
         Command::Restore(args) => restore::run(args, &config, out).await,
+        Command::Undo(args) => undo::run(args, &config, out).await,
         Command::Status(args) => status::run(&args, &config, out).await,
         Command::Explain(args) => explain::run(&args, &config, out).await,
         Command::Logs(args) => logs::run(&args, &config, out),

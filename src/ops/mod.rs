@@ -13,6 +13,7 @@ pub mod snapshot;
 pub mod state;
 pub mod steps;
 pub mod told;
+pub mod undo;
 pub mod upgrade;
 pub mod verify;
 

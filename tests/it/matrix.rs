@@ -23,7 +23,7 @@ use app::Manner;
 use world::Workflow;
 
 /// What the matrix is run over.
-const WORKFLOWS: [Workflow; 8] = [
+const WORKFLOWS: [Workflow; 10] = [
     Workflow::Snapshot,
     Workflow::Upgrade(Manner::Good),
     Workflow::Upgrade(Manner::FailsChecks),
@@ -32,6 +32,8 @@ const WORKFLOWS: [Workflow; 8] = [
     Workflow::Restore { well: true },
     Workflow::Restore { well: false },
     Workflow::RestoreGone,
+    Workflow::Undo { well: true },
+    Workflow::Undo { well: false },
 ];
 
 /// Says which sample is taken; every failure names it.

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::At;
 use super::meter::Meter;
+use super::recall::recall;
 use crate::engine::{Answer, HelperMount, PorterRequest};
 use crate::model::definition::{Definition, Mount, MountSource};
 use crate::model::ids::SnapshotId;
@@ -116,7 +117,11 @@ impl Step<Notes> for Aside {
     async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
         let (manifest, definition) = fetched(&self.at, cx, notes)?;
         let before = self.at.before(cx, &notes.of(&self.at.instance))?;
-        let since = before.map(|before| before.parts).unwrap_or_default();
+        let mut since = before.map(|before| before.parts).unwrap_or_default();
+        if notes.of(&self.at.instance).recall.is_some() {
+            // Whatever is to come back must find its place empty.
+            since.extend(recall(&self.at, cx, notes)?.parts);
+        }
         end_lost_runs(&self.at, cx, &data_mounts(&definition.mounts, &manifest)?).await?;
         set_aside(&self.at, cx, &definition.mounts, &manifest, &since, cx.run.as_str()).await
     }
