@@ -1,6 +1,7 @@
 //! The command line: one file a command. `render.rs` is the only place that prints; `exit.rs` has codes and hints.
 
 mod config;
+mod doctor;
 pub mod exit;
 mod explain;
 mod find;
@@ -76,6 +77,8 @@ pub enum Command {
     Undo(undo::UndoArgs),
     /// Show the instances, their versions and snapshots, and open runs
     Status(status::StatusArgs),
+    /// Check everything that a run rests on: Docker, store, instances, rival updaters, clock, disk
+    Doctor(doctor::DoctorArgs),
     /// Say what stands in the way of the next run, when that lifts, and what to type
     Explain(explain::ExplainArgs),
     /// List what was done on this host
@@ -117,6 +120,7 @@ pub async fn run(cli: Cli, out: &mut Render) -> Result<u8, StepError> {
         Command::Restore(args) => restore::run(args, &config, out).await,
         Command::Undo(args) => undo::run(args, &config, out).await,
         Command::Status(args) => status::run(&args, &config, out).await,
+        Command::Doctor(args) => doctor::run(&args, &config, out).await,
         Command::Explain(args) => explain::run(&args, &config, out).await,
         Command::Logs(args) => logs::run(&args, &config, out),
         Command::Runs(args) => runs::run(&args, &config, out),

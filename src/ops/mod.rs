@@ -2,6 +2,7 @@
 //!
 //! Start with [`upgrade`]: its list names everything else. The steps that several workflows share are in [`steps`].
 
+pub mod doctor;
 pub mod explain;
 pub mod forecast;
 pub mod history;

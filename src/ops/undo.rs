@@ -187,9 +187,11 @@ fn choose<'a>(wanted: &Wanted, runs: &'a [RunSummary]) -> Result<&'a RunSummary,
     let of = if let Wanted::Of(instance) = wanted { Some(instance.clone()) } else { None };
     let found = found.ok_or(UndoError::Nothing { of })?;
     let instance = &found.instances[0];
-    let later = |run: &&RunSummary| {
-        run.run != found.run && run.started_at >= found.started_at && run.reopened.contains(instance)
+    // A stuck run has left the instance in a state that only a person knows.
+    let has_changed_it = |run: &RunSummary| {
+        run.reopened.contains(instance) || (run.outcome == Some(Outcome::Stuck) && run.instances.contains(instance))
     };
+    let later = |run: &&RunSummary| run.run != found.run && run.started_at >= found.started_at && has_changed_it(run);
     match runs.iter().rev().find(later) {
         Some(by) => {
             let (run, by) = (found.run.clone(), by.run.clone());
@@ -254,4 +256,64 @@ pub(super) fn recollect(tools: &Tools, run: &RunId) -> Result<Remembered, UndoEr
 /// Until when what a run has set aside is kept for sure.
 pub fn kept_until(tools: &Tools, begun: &str) -> Option<Timestamp> {
     begun.parse::<Timestamp>().ok()?.checked_add(tools.settings.keep_aside).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(run: &str, second: u32, outcome: Option<Outcome>) -> RunSummary {
+        let instance = InstanceName::new(run.rsplit('-').next().unwrap()).unwrap();
+        RunSummary {
+            run: RunId::new(run).unwrap(),
+            workflow: run.split('-').next().unwrap().to_owned(),
+            instances: vec![instance.clone()],
+            started_at: format!("2026-03-20T03:00:{second:02}Z"),
+            last_at: String::new(),
+            outcome,
+            failure: None,
+            at_step: None,
+            down_seconds: Vec::new(),
+            forced: false,
+            snapshot: None,
+            undo_failure: None,
+            rolled_back: Vec::new(),
+            reopened: if outcome == Some(Outcome::Completed) && !run.starts_with("snapshot") {
+                vec![instance]
+            } else {
+                vec![]
+            },
+        }
+    }
+
+    fn chosen(wanted: &Wanted, runs: &[RunSummary]) -> Result<String, String> {
+        choose(wanted, runs).map(|run| run.run.to_string()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn it_is_the_newest_restore_unless_something_came_after() {
+        const DONE: Option<Outcome> = Some(Outcome::Completed);
+        let of = |name: &str| Wanted::Of(InstanceName::new(name).unwrap());
+        let id = |id: &str| Wanted::Run(RunId::new(id).unwrap());
+        let mut runs = vec![
+            run("restore-1-staging", 1, DONE),
+            run("restore-2-production", 2, DONE),
+            run("upgrade-3-staging", 3, Some(Outcome::RolledBack)),
+            run("snapshot-4-staging", 4, DONE),
+            run("restore-5-staging", 5, Some(Outcome::RolledBack)),
+        ];
+        assert_eq!(chosen(&Wanted::Newest, &runs).unwrap(), "restore-2-production");
+        assert_eq!(chosen(&of("staging"), &runs).unwrap(), "restore-1-staging");
+        assert!(chosen(&id("restore-5-staging"), &runs).unwrap_err().contains("that rolled back"));
+        assert!(chosen(&id("snapshot-4-staging"), &runs).unwrap_err().contains("a run of `snapshot`"));
+        assert!(chosen(&of("other"), &runs).unwrap_err().contains("no restore of `other`"));
+        // An undo is undone by the next; what it undid is gone.
+        runs.push(run("undo-6-staging", 6, DONE));
+        assert_eq!(chosen(&of("staging"), &runs).unwrap(), "undo-6-staging");
+        assert!(chosen(&id("restore-1-staging"), &runs).unwrap_err().contains("undo-6-staging has changed"));
+        for outcome in [Outcome::Completed, Outcome::Stuck] {
+            let later = [runs.clone(), vec![run("upgrade-7-staging", 7, Some(outcome))]].concat();
+            assert!(chosen(&of("staging"), &later).unwrap_err().contains("upgrade-7-staging has changed"));
+        }
+    }
 }

@@ -10,6 +10,7 @@
 mod app;
 mod data;
 mod deaths;
+mod doctor;
 mod faults;
 mod judge;
 mod life;

@@ -2,6 +2,7 @@
 
 use super::pair::{GOOD, Make, Pair};
 use super::running::Ended;
+use crate::instance::cli_engine::docker_ok;
 
 fn shows_no_secret(ended: &Ended) {
     for secret in ["story-secret-of-the-store", "standin-password"] {
@@ -13,6 +14,28 @@ fn shows_no_secret(ended: &Ended) {
 async fn a_snapshot_a_run_and_what_blocks_an_upgrade_are_told() {
     let pair = Pair::start("reads", Make { both: true, ..Make::default() }).await;
     let id = pair.snapshot(&pair.staging).await;
+
+    let before = pair.staging.id().await;
+    let well = pair.run(&["doctor"]).await.expect(0);
+    assert!(
+        well.stdout.contains("takes, gives, lists and deletes") && well.stdout.contains("clock"),
+        "{}",
+        well.stdout
+    );
+    let probes = std::fs::read_dir(pair.objects().join("doctor")).map_or(0, Iterator::count);
+    assert_eq!(probes, 0, "the probe object is still there");
+    docker_ok(&["update", "--restart", "no", &pair.production.container]).await;
+    let warned = pair.run(&["doctor", "--no-login"]).await.expect(3);
+    assert!(warned.stdout.contains("a reboot leaves it down"), "{}", warned.stdout);
+    docker_ok(&["update", "--restart", "unless-stopped", &pair.production.container]).await;
+    pair.configure_with("not the secret", "");
+    let broken = pair.run(&["doctor", "--json"]).await.expect(1);
+    let findings = broken.json();
+    let store = findings.as_array().unwrap().iter().find(|finding| finding["area"] == "store").unwrap();
+    assert_eq!(store["level"], "problem");
+    assert!(store["remedy"].as_str().unwrap().contains("store's keys"), "{store}");
+    pair.configure("");
+    assert_eq!(pair.staging.id().await, before);
 
     // One snapshot, by the beginning of its id.
     let shown = pair.run(&["show", &id[..6]]).await.expect(0);
@@ -56,7 +79,7 @@ async fn a_snapshot_a_run_and_what_blocks_an_upgrade_are_told() {
     for line in ["start staging", "users are in from here", "checks passed on `staging`", "completed"] {
         assert!(logs.stdout.contains(line), "`{line}` is not in {}", logs.stdout);
     }
-    for ended in [shown, verified, near, logs, pair.run(&["logs", "--json"]).await.expect(0)] {
+    for ended in [well, broken, shown, verified, near, logs, pair.run(&["logs", "--json"]).await.expect(0)] {
         shows_no_secret(&ended);
     }
 }
