@@ -1,5 +1,6 @@
 //! The command line: one file a command. `render.rs` is the only place that prints; `exit.rs` has codes and hints.
 
+mod completions;
 mod config;
 mod doctor;
 pub mod exit;
@@ -89,14 +90,22 @@ pub enum Command {
     #[command(visible_alias = "recover")]
     Resume(resume::ResumeArgs),
     /// Check or print the configuration
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  tidegate config check\n  tidegate config template > tidegate.toml"
+    )]
     Config(config::ConfigCommand),
+    /// Print a script with which a shell completes commands and options
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page, or write one page a command into a folder
+    Man(completions::ManArgs),
     /// Explain a topic, or a command
     Help(HelpArgs),
 }
 
 /// `tidegate help [TOPIC]`
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  tidegate help\n  tidegate help restore\n  tidegate help exit-codes")]
 pub struct HelpArgs {
     /// `exit-codes`, or the name of a command
     pub topic: Option<String>,
@@ -107,6 +116,8 @@ pub async fn run(cli: Cli, out: &mut Render) -> Result<u8, StepError> {
     match cli.command {
         Command::Help(args) => return Ok(help(args, out)),
         Command::Config(command) => return config::run(&command, &cli.config, out),
+        Command::Completions(args) => return Ok(completions::completions(&args, out)),
+        Command::Man(args) => return completions::man(&args, out),
         _ => {}
     }
     let config = load(&cli.config)?;
@@ -125,7 +136,7 @@ pub async fn run(cli: Cli, out: &mut Render) -> Result<u8, StepError> {
         Command::Logs(args) => logs::run(&args, &config, out),
         Command::Runs(args) => runs::run(&args, &config, out),
         Command::Resume(args) => resume::run(args, &config, out).await,
-        Command::Config(_) | Command::Help(_) => Ok(exit::DONE),
+        Command::Config(_) | Command::Completions(_) | Command::Man(_) | Command::Help(_) => Ok(exit::DONE),
     }
 }
 
@@ -287,4 +298,26 @@ async fn app(config: &Config, repositories: Repositories) -> Result<App, StepErr
 
 fn tools(app: &App) -> &Arc<crate::ops::Tools> {
     &app.tools
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_command_has_a_short_line_and_examples() {
+        Cli::command().debug_assert();
+        for command in Cli::command().get_subcommands() {
+            let (name, examples) = (command.get_name(), command.get_after_help().map(ToString::to_string));
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(!about.is_empty() && !about.ends_with('.'), "{name}: {about}");
+            let examples = examples.unwrap_or_default();
+            assert!(
+                examples.contains("Examples:") && examples.contains(&format!("tidegate {name}")),
+                "{name}: {examples}"
+            );
+        }
+    }
 }
