@@ -157,8 +157,8 @@ async fn runs(tools: &Tools, instance: &InstanceName) -> Result<Vec<Matter>, Exp
             command: None,
         });
     }
-    let finished = history::runs(&tools.state)?.into_iter().flatten().filter(|run| run.instances.contains(instance));
-    if let Some(run) = finished.filter(|run| run.outcome.is_some()).next_back()
+    let ended = |run: &RunSummary| run.instances.contains(instance) && run.outcome.is_some();
+    if let Some(run) = history::runs(&tools.state)?.into_iter().flatten().rfind(ended)
         && run.outcome == Some(Outcome::Stuck)
     {
         let why = run.undo_failure.or(run.failure).unwrap_or_default();
