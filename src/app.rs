@@ -112,13 +112,27 @@ impl App {
         StateDir::open(&config.state_dir)
     }
 
+    /// Prepares to speak to the engine; whether it answers is not asked.
+    pub fn engine(config: &Config) -> Result<Arc<dyn ContainerEngine>, AppError> {
+        let porter = config.docker.porter.clone().map_or_else(PorterSource::default, PorterSource::File);
+        let options = DockerOptions { host: config.docker.host.clone(), porter, ..DockerOptions::default() };
+        Ok(Arc::new(DockerEngine::connect(options)?))
+    }
+
+    /// The store, without asking whether there is a repository.
+    pub async fn store(config: &Config) -> Result<Arc<dyn ObjectStore>, AppError> {
+        store(config).await
+    }
+
+    /// The instances.
+    pub fn instances(config: &Config) -> Result<BTreeMap<InstanceName, Arc<dyn InstanceAdapter>>, AppError> {
+        instances(config)
+    }
+
     /// Puts everything together and finds out at once whether engine and store answer.
     pub async fn open(config: &Config, repositories: Repositories) -> Result<Self, AppError> {
         let state = Self::state(config)?;
-        let porter = config.docker.porter.clone().map_or_else(PorterSource::default, PorterSource::File);
-        let options = DockerOptions { host: config.docker.host.clone(), porter, ..DockerOptions::default() };
-        let engine = DockerEngine::connect(options)?;
-        let engine: Arc<dyn ContainerEngine> = Arc::new(engine);
+        let engine = Self::engine(config)?;
         engine.probe().await?;
         let instances = instances(config)?;
         state_is_outside(config, &*engine, &instances).await?;

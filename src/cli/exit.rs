@@ -3,16 +3,19 @@
 
 use std::error::Error;
 
+use super::find::NoSnapshot;
 use super::{NoConsent, Usage};
 use crate::app::AppError;
 use crate::config::ConfigError;
 use crate::engine::EngineError;
 use crate::instance::{InstanceError, NoWay};
+use crate::model::ids::SnapshotId;
 use crate::ops::UnknownInstance;
 use crate::ops::lock::LockError;
 use crate::ops::restore::RestoreError;
 use crate::ops::run::{RunError, RunReport};
 use crate::ops::steps::{ChecksFailed, GateShut, HalfFilled, ImageGone, NotFit, PorterFailed};
+use crate::ops::undo::UndoError;
 use crate::ops::upgrade::UpgradeError;
 use crate::repository::RepositoryError;
 use crate::store::StoreError;
@@ -99,9 +102,11 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
     }
     match cause.downcast_ref() {
         Some(RepositoryError::NotThere { .. }) => return Some(NO_REPOSITORY),
-        Some(RepositoryError::NoSuchSnapshot { .. } | RepositoryError::AmbiguousSnapshot { .. }) => {
-            return Some(NO_SNAPSHOT);
-        }
+        Some(
+            RepositoryError::NoSuchSnapshot { .. }
+            | RepositoryError::AmbiguousSnapshot { .. }
+            | RepositoryError::BrokenManifest { .. },
+        ) => return Some(NO_SNAPSHOT),
         _ => {}
     }
     None
@@ -220,6 +225,14 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
             "look at `instances.{instance}.login_user` and the password file; it is not tried again, because Appsmith locks an account after 5 failures a day (a restore can do without: --no-checks)"
         ));
     }
+    if let Some(NoSnapshot { near, .. }) = cause.downcast_ref() {
+        return Some(if near.is_empty() {
+            "there is none yet; take one with `tidegate snapshot --all`".into()
+        } else {
+            let near: Vec<&str> = near.iter().map(SnapshotId::as_str).collect();
+            format!("the nearest are {}; `tidegate snapshots` lists them all", near.join(", "))
+        });
+    }
     if let Some(RestoreError::NoChoice { instance, choices, .. }) = cause.downcast_ref() {
         return Some(if choices.is_empty() {
             format!("take one with `tidegate snapshot {instance}`")
@@ -227,6 +240,23 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
             let choices: Vec<String> = choices.iter().take(10).map(ToString::to_string).collect();
             format!("there are {}; `tidegate snapshots {instance}` shows them", choices.join(", "))
         });
+    }
+    if let Some(error) = cause.downcast_ref::<UndoError>() {
+        return match error {
+            UndoError::Nothing { .. } => {
+                some("a restore can be undone on the host that did it; `tidegate runs --all` lists what was done here")
+            }
+            UndoError::Overtaken { instance, by, .. } => Some(format!(
+                "`tidegate undo {by}` if that was a restore, else `tidegate restore {instance}`; nothing was touched"
+            )),
+            UndoError::NotARestore { .. } => some(
+                "`tidegate runs` lists the restores; an upgrade is taken back by `tidegate restore INSTANCE before-upgrade`",
+            ),
+            UndoError::NoWayBack { .. } => {
+                some("nothing was touched; `tidegate restore INSTANCE` goes to any snapshot")
+            }
+            _ => None,
+        };
     }
     if let Some(ImageGone { reference, .. }) = cause.downcast_ref() {
         return Some(format!(

@@ -1,16 +1,25 @@
 //! The command line: one file a command. `render.rs` is the only place that prints; `exit.rs` has codes and hints.
 
+mod completions;
 mod config;
+mod doctor;
 pub mod exit;
+mod explain;
+mod find;
+mod logs;
+mod plan;
 mod progress;
 pub mod render;
 mod restore;
 mod resume;
 mod runs;
+mod show;
 mod snapshot;
 mod snapshots;
 mod status;
+mod undo;
 mod upgrade;
+mod verify;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,26 +64,48 @@ pub enum Command {
     /// List the snapshots
     #[command(visible_alias = "list")]
     Snapshots(snapshots::SnapshotsArgs),
+    /// Show everything about one snapshot
+    Show(show::ShowArgs),
+    /// Read the stored bytes of snapshots back, and say which are whole
+    Verify(verify::VerifyArgs),
+    /// Say what an upgrade would do, how its gates stand now, and how long it may take
+    Plan(plan::PlanArgs),
     /// Upgrade the pipeline: staging first, production behind the gate
     Upgrade(upgrade::UpgradeArgs),
     /// Put an instance back to a snapshot: image, definition and data together
     Restore(restore::RestoreArgs),
+    /// Undo a restore: put back the data, the image and the definition that it had replaced
+    Undo(undo::UndoArgs),
     /// Show the instances, their versions and snapshots, and open runs
     Status(status::StatusArgs),
+    /// Check everything that a run rests on: Docker, store, instances, rival updaters, clock, disk
+    Doctor(doctor::DoctorArgs),
+    /// Say what stands in the way of the next run, when that lifts, and what to type
+    Explain(explain::ExplainArgs),
     /// List what was done on this host
     Runs(runs::RunsArgs),
+    /// Tell what a run did: each step, when, how long, what was undone, and why it failed
+    Logs(logs::LogsArgs),
     /// Take up runs that were cut off; puts service back after a crash
     #[command(visible_alias = "recover")]
     Resume(resume::ResumeArgs),
     /// Check or print the configuration
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  tidegate config check\n  tidegate config template > tidegate.toml"
+    )]
     Config(config::ConfigCommand),
+    /// Print a script with which a shell completes commands and options
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page, or write one page a command into a folder
+    Man(completions::ManArgs),
     /// Explain a topic, or a command
     Help(HelpArgs),
 }
 
 /// `tidegate help [TOPIC]`
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  tidegate help\n  tidegate help restore\n  tidegate help exit-codes")]
 pub struct HelpArgs {
     /// `exit-codes`, or the name of a command
     pub topic: Option<String>,
@@ -85,18 +116,27 @@ pub async fn run(cli: Cli, out: &mut Render) -> Result<u8, StepError> {
     match cli.command {
         Command::Help(args) => return Ok(help(args, out)),
         Command::Config(command) => return config::run(&command, &cli.config, out),
+        Command::Completions(args) => return Ok(completions::completions(&args, out)),
+        Command::Man(args) => return completions::man(&args, out),
         _ => {}
     }
     let config = load(&cli.config)?;
     match cli.command {
         Command::Snapshot(args) => snapshot::run(args, &config, out).await,
         Command::Snapshots(args) => snapshots::run(&args, &config, out).await,
+        Command::Show(args) => show::run(&args, &config, out).await,
+        Command::Verify(args) => verify::run(&args, &config, out).await,
+        Command::Plan(args) => plan::run(&args, &config, out).await,
         Command::Upgrade(args) => upgrade::run(args, &config, out).await,
         Command::Restore(args) => restore::run(args, &config, out).await,
+        Command::Undo(args) => undo::run(args, &config, out).await,
         Command::Status(args) => status::run(&args, &config, out).await,
+        Command::Doctor(args) => doctor::run(&args, &config, out).await,
+        Command::Explain(args) => explain::run(&args, &config, out).await,
+        Command::Logs(args) => logs::run(&args, &config, out),
         Command::Runs(args) => runs::run(&args, &config, out),
         Command::Resume(args) => resume::run(args, &config, out).await,
-        Command::Config(_) | Command::Help(_) => Ok(exit::DONE),
+        Command::Config(_) | Command::Completions(_) | Command::Man(_) | Command::Help(_) => Ok(exit::DONE),
     }
 }
 
@@ -261,4 +301,26 @@ async fn app(config: &Config, repositories: Repositories) -> Result<App, StepErr
 
 fn tools(app: &App) -> &Arc<crate::ops::Tools> {
     &app.tools
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_command_has_a_short_line_and_examples() {
+        Cli::command().debug_assert();
+        for command in Cli::command().get_subcommands() {
+            let (name, examples) = (command.get_name(), command.get_after_help().map(ToString::to_string));
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(!about.is_empty() && !about.ends_with('.'), "{name}: {about}");
+            let examples = examples.unwrap_or_default();
+            assert!(
+                examples.contains("Examples:") && examples.contains(&format!("tidegate {name}")),
+                "{name}: {examples}"
+            );
+        }
+    }
 }

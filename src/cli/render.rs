@@ -34,6 +34,13 @@ impl Render {
         let _ = std::io::stdout().write_all(text.as_bytes());
     }
 
+    /// Empties the terminal for what is shown next; where stdout is none, or JSON is wanted, nothing.
+    pub fn clear(&mut self) {
+        if !self.json && std::io::stdout().is_terminal() {
+            self.text("\x1b[H\x1b[2J");
+        }
+    }
+
     /// Data as JSON, on one line.
     pub fn data(&mut self, data: &impl Serialize) {
         match serde_json::to_string(data) {
@@ -139,6 +146,12 @@ pub fn bytes(count: u64) -> String {
         unit += 1;
     }
     if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+/// Such as `2026-03-20 03:00:00 UTC`, of a time in RFC 3339; anything else as it is.
+pub fn moment(at: &str) -> String {
+    let at_utc = |at: jiff::Timestamp| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
+    at.parse().map_or_else(|_| at.to_owned(), at_utc)
 }
 
 /// Such as `3 min ago`.

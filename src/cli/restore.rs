@@ -74,7 +74,10 @@ pub async fn run(args: RestoreArgs, config: &Config, out: &mut Render) -> Result
     let report = carry_out(&app, &plan, out).await?;
     let code = upgrade::tell(&report, out);
     if code == exit::DONE {
-        out.say(&format!("what was there before is kept in `.tidegate/{}` of its volume", report.summary.run));
+        let run = &report.summary.run;
+        out.say(&format!(
+            "what was there before is kept in `.tidegate/{run}` of its volume; `tidegate undo {run}` brings it back"
+        ));
     }
     Ok(code)
 }

@@ -2,26 +2,59 @@
 
 use super::render::Render;
 use super::{app, exit, take_up, tools, upgrade};
-use crate::app::Repositories;
+use crate::app::{App, Repositories};
 use crate::config::Config;
 use crate::model::ids::RunId;
+use crate::ops::history;
 use crate::ops::lock::LockError;
 use crate::ops::run::{self, RunError};
-use crate::workflow::StepError;
+use crate::workflow::{Outcome, StepError};
 
 /// Take up runs that were cut off; puts service back after a crash
 ///
 /// Without RUN all open runs whose process is dead. Naming a stuck run tries its undos again.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Examples:\n  tidegate resume\n  tidegate resume upgrade-20261121-101530-7f3a")]
+#[command(
+    after_help = "Examples:\n  tidegate resume\n  tidegate resume --dry-run\n  tidegate resume upgrade-20261121-101530-7f3a"
+)]
 pub struct ResumeArgs {
     /// The run; `tidegate runs` lists them
     pub run: Option<RunId>,
+    /// Say what would be taken up and stop; nothing is touched
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+}
+
+/// What would be taken up: the plans are those of the runs' own journals.
+fn would(args: &ResumeArgs, app: &App, out: &mut Render) -> Result<u8, StepError> {
+    let runs = match &args.run {
+        Some(run) => vec![history::summary(&history::story(&tools(app).state, run)?)],
+        None => run::open_runs(tools(app))?,
+    };
+    if out.is_json() {
+        out.data(&runs);
+        return Ok(exit::DONE);
+    }
+    if runs.is_empty() {
+        out.say("no run was cut off");
+    }
+    for run in &runs {
+        let text = match run.outcome {
+            None => format!("would take up {}, at {}", run.run, run.at_step.as_deref().unwrap_or("its beginning")),
+            Some(Outcome::Stuck) => format!("would try the undos of {} once more", run.run),
+            Some(outcome) => format!("would do nothing: {} ended, {outcome}", run.run),
+        };
+        out.text(&format!("{text}\n"));
+    }
+    Ok(exit::DONE)
 }
 
 /// One after the other; one that fails does not stop the others.
 pub async fn run(args: ResumeArgs, config: &Config, out: &mut Render) -> Result<u8, StepError> {
     let app = app(config, Repositories::Unasked).await?;
+    if args.dry_run {
+        return would(&args, &app, out);
+    }
     if let Some(run) = &args.run {
         let report = take_up(&app, run, out).await?;
         return Ok(upgrade::tell(&report, out));

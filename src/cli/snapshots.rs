@@ -1,11 +1,12 @@
 //! `snapshots`: list them.
 
 use super::render::{Render, ago, bytes};
+use super::show::reason;
 use super::{app, exit, tools};
 use crate::app::Repositories;
 use crate::config::Config;
 use crate::model::ids::InstanceName;
-use crate::model::manifest::{Manifest, Reason};
+use crate::model::manifest::Manifest;
 use crate::repository::ManifestEntry;
 use crate::workflow::StepError;
 
@@ -76,11 +77,6 @@ fn row(manifest: &Manifest, missing: Option<&str>, now: jiff::Timestamp) -> Vec<
         (None, Some(_), false) => "verified, was unhealthy".into(),
         (None, Some(_), true) => "verified".into(),
     };
-    let reason = match &manifest.reason {
-        Reason::Manual => "manual".into(),
-        Reason::Schedule => "schedule".into(),
-        Reason::BeforeUpgrade { to } => format!("before {to}"),
-    };
     vec![
         manifest.id.to_string(),
         manifest.instance.to_string(),
@@ -89,6 +85,6 @@ fn row(manifest: &Manifest, missing: Option<&str>, now: jiff::Timestamp) -> Vec<
         bytes(manifest.plain_bytes()),
         bytes(manifest.stored_bytes()),
         state,
-        [vec![reason], manifest.tags.clone()].concat().join(" "),
+        [vec![reason(&manifest.reason)], manifest.tags.clone()].concat().join(" "),
     ]
 }

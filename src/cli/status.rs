@@ -1,10 +1,12 @@
 //! `status`: the instances now.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::render::{Render, ago};
 use super::{app, exit, tools};
-use crate::app::Repositories;
+use crate::app::{App, Repositories};
 use crate::config::Config;
 use crate::model::ids::InstanceName;
 use crate::ops::run;
@@ -12,8 +14,15 @@ use crate::workflow::{StepError, chain};
 
 /// Show the instances, their versions and snapshots, and open runs
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Examples:\n  tidegate status\n  tidegate status --json")]
-pub struct StatusArgs {}
+#[command(after_help = "Examples:\n  tidegate status\n  tidegate status --watch\n  tidegate status --json")]
+pub struct StatusArgs {
+    /// Show it again every 2 seconds until Ctrl-C
+    #[arg(long, short = 'w')]
+    pub watch: bool,
+}
+
+/// The pause between two looks.
+const AGAIN: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Serialize)]
 struct Line {
@@ -27,9 +36,26 @@ struct Line {
 }
 
 /// Looks; touches nothing.
-pub async fn run(_args: &StatusArgs, config: &Config, out: &mut Render) -> Result<u8, StepError> {
+pub async fn run(args: &StatusArgs, config: &Config, out: &mut Render) -> Result<u8, StepError> {
     let app = app(config, Repositories::OpenIfThere).await?;
-    let tools = tools(&app);
+    if !args.watch {
+        return show(&app, out).await;
+    }
+    loop {
+        out.clear();
+        // An engine that restarts is a thing to be seen, not an end.
+        if let Err(error) = show(&app, out).await {
+            out.say(&format!("cannot look: {}", chain(&*error)));
+        }
+        tokio::select! {
+            () = tokio::time::sleep(AGAIN) => {}
+            _ = tokio::signal::ctrl_c() => return Ok(exit::DONE),
+        }
+    }
+}
+
+async fn show(app: &App, out: &mut Render) -> Result<u8, StepError> {
+    let tools = tools(app);
     let now = (tools.now)();
     let mut lines = Vec::new();
     for (name, adapter) in &tools.instances {

@@ -71,7 +71,7 @@ fn show(plan: &UpgradePlan, out: &mut Render) {
 }
 
 /// The plan for a person.
-fn text(plan: &UpgradePlan) -> String {
+pub(super) fn text(plan: &UpgradePlan) -> String {
     let mut text = format!("upgrade to {}\n", plan.reference);
     for skipped in &plan.skipped {
         text.push_str(&format!("  {skipped}: runs on it already\n"));

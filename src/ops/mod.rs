@@ -2,6 +2,9 @@
 //!
 //! Start with [`upgrade`]: its list names everything else. The steps that several workflows share are in [`steps`].
 
+pub mod doctor;
+pub mod explain;
+pub mod forecast;
 pub mod history;
 pub mod lock;
 pub mod notes;
@@ -10,7 +13,10 @@ pub mod run;
 pub mod snapshot;
 pub mod state;
 pub mod steps;
+pub mod told;
+pub mod undo;
 pub mod upgrade;
+pub mod verify;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use super::state::FileRef;
 use crate::engine::{ContainerView, Listing};
 use crate::instance::Cleanliness;
 use crate::model::definition::{Definition, MountSource, RestartPolicy};
-use crate::model::ids::{ImageId, InstanceName, SnapshotId};
+use crate::model::ids::{ImageId, InstanceName, RunId, SnapshotId};
 use crate::model::manifest::{ImageRecord, ObjectRecord, PartRecord};
 use crate::model::observation::Observation;
 use crate::model::part::PartPlan;
@@ -65,6 +65,8 @@ pub struct InstanceNotes {
     pub manifest: Option<FileRef>,
     /// The definition that belongs to that manifest.
     pub definition: Option<FileRef>,
+    /// What an undo brings back ([`Recall`]).
+    pub recall: Option<FileRef>,
     /// The outcome of the checks, for people.
     pub verdict: Option<VerdictNotes>,
 }
@@ -128,6 +130,18 @@ pub struct VerdictNotes {
     pub passed_count: usize,
     /// What did not, one line each.
     pub lines: Vec<String>,
+}
+
+/// What a restore had replaced and an undo of it brings back. Holds the environment, as [`Before`] does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recall {
+    /// The restore, or the undo of one.
+    pub run: RunId,
+    /// How the instance was before it.
+    pub before: Before,
+    /// What it had set aside beside that which its manifest covers.
+    pub parts: Vec<PartPlan>,
 }
 
 /// How an instance was before a run touched it. Holds the environment, so it lies in a file of mode 0600.

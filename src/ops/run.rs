@@ -12,6 +12,8 @@ use super::notes::Notes;
 use super::restore::{self, RestorePlan};
 use super::snapshot::{self, SnapshotPlan};
 use super::state::StateError;
+use super::told::Keeping;
+use super::undo::{self, UndoPlan};
 use super::upgrade::{self, Recovery, UpgradePlan};
 use super::{Tools, UnknownInstance};
 use crate::engine::EngineError;
@@ -39,6 +41,8 @@ pub enum Plan {
     Upgrade(UpgradePlan),
     /// Put one instance back.
     Restore(RestorePlan),
+    /// Undo a restore.
+    Undo(UndoPlan),
 }
 
 impl Plan {
@@ -48,6 +52,7 @@ impl Plan {
             Self::Snapshot(_) => ("snapshot", 1),
             Self::Upgrade(_) => ("upgrade", 1),
             Self::Restore(_) => ("restore", 1),
+            Self::Undo(_) => ("undo", 1),
         }
     }
 
@@ -56,6 +61,7 @@ impl Plan {
         match self {
             Self::Snapshot(plan) => vec![plan.instance.clone()],
             Self::Restore(plan) => vec![plan.instance.clone()],
+            Self::Undo(plan) => vec![plan.instance.clone()],
             // Also the stages behind whose gate it waits, so that they stay what the gate saw.
             Self::Upgrade(plan) => {
                 let mut all: Vec<InstanceName> = plan.stages.iter().map(|stage| stage.instance.clone()).collect();
@@ -72,6 +78,7 @@ impl Plan {
         match self {
             Self::Snapshot(plan) => vec![(plan.instance.clone(), plan.container.clone())],
             Self::Restore(plan) => vec![(plan.instance.clone(), plan.container.clone())],
+            Self::Undo(plan) => vec![(plan.instance.clone(), plan.container.clone())],
             Self::Upgrade(plan) => {
                 plan.stages.iter().map(|stage| (stage.instance.clone(), stage.container.clone())).collect()
             }
@@ -84,6 +91,7 @@ impl Plan {
             Self::Snapshot(plan) => snapshot::steps(tools, plan),
             Self::Upgrade(plan) => upgrade::steps(tools, plan),
             Self::Restore(plan) => restore::steps(tools, plan),
+            Self::Undo(plan) => undo::steps(tools, plan),
         }
     }
 }
@@ -250,14 +258,8 @@ pub async fn resume_through<J: Journal<Notes>>(
                 // A snapshot unwinds: the instance runs again, and the next one is taken later.
                 Plan::Snapshot(_) => Recovery::RollBack("it was cut off".into()),
                 Plan::Upgrade(plan) => upgrade::recover(tools, plan, &state).await?,
-                // A restore goes on: its old data is safe. A reboot has left its container down.
-                Plan::Restore(plan) => {
-                    let started = state.state_of(&format!("start {}", plan.instance));
-                    if started.is_some_and(|state| state == StepState::Done) {
-                        tools.engine.start(&plan.container).await?;
-                    }
-                    Recovery::GoOn
-                }
+                Plan::Restore(RestorePlan { instance, container, .. })
+                | Plan::Undo(UndoPlan { instance, container, .. }) => go_on(tools, &state, instance, container).await?,
             };
             if let Recovery::RollBack(reason) = recovery {
                 journal.append(&Record::RollBack { at: now(), reason }).await?;
@@ -269,6 +271,19 @@ pub async fn resume_through<J: Journal<Notes>>(
     .await;
     locks.release().await;
     driven
+}
+
+/// A restore goes on, and so does an undo: what was there is safe. A reboot has left its container down.
+async fn go_on(
+    tools: &Tools,
+    state: &RunState,
+    instance: &InstanceName,
+    container: &str,
+) -> Result<Recovery, EngineError> {
+    if state.state_of(&format!("start {instance}")).is_some_and(|state| state == StepState::Done) {
+        tools.engine.start(container).await?;
+    }
+    Ok(Recovery::GoOn)
 }
 
 /// The open runs of this host, oldest first. A journal that cannot be read may be that of an open run, so it is an
@@ -362,6 +377,7 @@ pub fn outage(error: &(dyn std::error::Error + 'static)) -> Option<Duration> {
 }
 
 fn cx(tools: &Tools, run: &RunId, events: Arc<dyn EventSink>, cancel: CancellationToken, guard: Arc<Locks>) -> RunCx {
+    let events = Arc::new(Keeping::new(&tools.state, run, tools.now, events));
     RunCx {
         run: run.clone(),
         cancel,

@@ -69,6 +69,11 @@ impl StateDir {
         self.root.join("runs").join(format!("{run}.jsonl"))
     }
 
+    /// The folder of what a run keeps beside its journal; it may not be there.
+    pub(super) fn attachments(&self, run: &RunId) -> PathBuf {
+        self.root.join("runs").join(run.as_str())
+    }
+
     /// The file whose `flock` orders the processes of this host.
     pub fn lock_file(&self, container: &str) -> PathBuf {
         self.root.join("locks").join(format!("{container}.lock"))
@@ -90,7 +95,7 @@ impl StateDir {
 
     /// Keeps `value` beside the run's journal, durably, readable by the owner only.
     pub fn attach(&self, run: &RunId, what: &str, value: &impl Serialize) -> Result<FileRef, StateError> {
-        let folder = self.root.join("runs").join(run.as_str());
+        let folder = self.attachments(run);
         let failed = |action, path: &Path| {
             let path = path.to_owned();
             move |source| StateError::Io { action, path, source }
@@ -108,7 +113,7 @@ impl StateDir {
 
     /// Reads what [`StateDir::attach`] kept, and checks it.
     pub fn attached<T: DeserializeOwned>(&self, run: &RunId, file: &FileRef) -> Result<T, StateError> {
-        let path = self.root.join("runs").join(run.as_str()).join(&file.name);
+        let path = self.attachments(run).join(&file.name);
         let text = fs::read(&path).map_err(|source| StateError::Io { action: "read", path: path.clone(), source })?;
         if hex(&Sha256::digest(&text)) != file.sha256 {
             return Err(StateError::Damaged { path, reason: "its hash is not the one in the journal".into() });

@@ -144,14 +144,14 @@ fn key_of(manifest: &Manifest) -> Result<ObjectKey, RepositoryError> {
 }
 
 /// What the key of a manifest says.
-struct Name {
+pub(super) struct Name {
     sequence: u64,
-    id: SnapshotId,
+    pub(super) id: SnapshotId,
 }
 
 impl Name {
     /// `snapshots/<instance>/<sequence>-<time>-<id>.json`; `None` for anything else.
-    fn read(key: &ObjectKey) -> Option<Self> {
+    pub(super) fn read(key: &ObjectKey) -> Option<Self> {
         let (_, file) = key.0.strip_prefix("snapshots/")?.split_once('/')?;
         let (sequence, rest) = file.strip_suffix(".json")?.split_once('-')?;
         let (_, id) = rest.rsplit_once('-')?;

@@ -13,6 +13,7 @@
 mod error;
 mod manifests;
 mod parts;
+mod unlisted;
 mod verify;
 
 use std::sync::Arc;

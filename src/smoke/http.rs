@@ -26,6 +26,9 @@ pub struct HttpCheck {
 /// How much of an answer is looked at.
 const LOOKED_AT_BYTES: usize = 1024 * 1024;
 
+/// How long a server may take to say what its clock is.
+const CLOCK_LIMIT: Duration = Duration::from_secs(5);
+
 /// A client that asks the address that it is given and no other: HTTP/1.1, no redirects, no proxy.
 pub fn direct_client() -> Result<reqwest::Client, BoxError> {
     // Fails only where one is installed already, which is as good.
@@ -40,6 +43,14 @@ pub fn direct_client() -> Result<reqwest::Client, BoxError> {
         .pool_max_idle_per_host(0)
         .build()?;
     Ok(client)
+}
+
+/// What a server's clock says, by the head of whatever it answers; `None` where it does not say.
+pub async fn clock_of(url: &str) -> Option<jiff::Timestamp> {
+    let client = direct_client().ok()?;
+    let asked = client.head(url).timeout(CLOCK_LIMIT).send().await.ok()?;
+    let date = asked.headers().get("date")?.to_str().ok()?;
+    Some(jiff::fmt::rfc2822::parse(date).ok()?.timestamp())
 }
 
 impl HttpCheck {

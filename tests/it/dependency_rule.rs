@@ -77,6 +77,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("axum", &["src/daemon"]),
     ("bollard", &["src/engine/docker"]),
     ("clap", &["src/cli", "src/main.rs"]),
+    ("clap_*", &["src/cli/completions.rs"]),
     ("flate2", &["src/stream"]),
     ("git2", &["src/promote"]),
     ("indicatif", &["src/cli"]),

@@ -10,19 +10,21 @@
 mod app;
 mod data;
 mod deaths;
+mod doctor;
 mod faults;
 mod judge;
 mod life;
 mod mortal;
 mod stuck;
 mod twice;
+mod verify;
 mod world;
 
 use app::Manner;
 use world::Workflow;
 
 /// What the matrix is run over.
-const WORKFLOWS: [Workflow; 8] = [
+const WORKFLOWS: [Workflow; 10] = [
     Workflow::Snapshot,
     Workflow::Upgrade(Manner::Good),
     Workflow::Upgrade(Manner::FailsChecks),
@@ -31,6 +33,8 @@ const WORKFLOWS: [Workflow; 8] = [
     Workflow::Restore { well: true },
     Workflow::Restore { well: false },
     Workflow::RestoreGone,
+    Workflow::Undo { well: true },
+    Workflow::Undo { well: false },
 ];
 
 /// Says which sample is taken; every failure names it.

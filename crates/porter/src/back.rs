@@ -11,6 +11,7 @@ use crate::moves::{Moved, Mover};
 use crate::path::Rel;
 use crate::place::{ASIDE, FAILED, Place, open_if_there};
 use crate::plan::plan;
+use crate::recall;
 
 /// Undoes setting aside; says how many entries moved now.
 pub(crate) fn back(root: &str, run: &str) -> Result<u64, Trouble> {
@@ -47,10 +48,11 @@ pub(crate) fn back(root: &str, run: &str) -> Result<u64, Trouble> {
 /// Moves what is new at covered places out of the way.
 fn clear(place: &Place, journal: &Journal) -> Result<u64, Trouble> {
     let rules = Rules::new(&journal.cover)?;
+    let recalled = journal.recalled.as_ref().map_or(Ok(0), |from| recall::give_back(place, from))?;
     let now = plan(&place.root, &rules)?;
     let failed = fs::ensure_folder(journal.folder(), FAILED, &place.run_path().join(FAILED))?;
     let mut mover = Mover::new(&place.root, &failed);
-    let mut entries = 0;
+    let mut entries = recalled;
     for path in &now.moves {
         if mover.shift(path)? == Moved::Occupied {
             entries += out_of_the_way(place, journal, path)?;

@@ -327,3 +327,103 @@ fn what_is_half_deleted_is_never_put_back() {
         assert_eq!(run_well(&world.drop()), 0);
     });
 }
+
+const LATER: &str = "undo-1";
+
+impl World {
+    fn of_later(&self, request: &Request) -> Request {
+        let (root, run) = (self.root(), LATER.to_owned());
+        match request {
+            Request::Aside { cover, .. } => Request::Aside { root, run, cover: cover.clone() },
+            Request::Settle { .. } => Request::Settle { root, run },
+            Request::Drop { .. } => Request::Drop { root, run },
+            _ => Request::Back { root, run },
+        }
+    }
+    fn recall(&self) -> Request {
+        Request::Recall { root: self.root(), run: LATER.into(), from: RUN.into() }
+    }
+
+    /// A restore that went well, after which the app has written.
+    fn restored(&self) {
+        run_well(&self.aside());
+        self.fill();
+        run_well(&self.settle());
+        fs::write(self.path("data/db/since"), "written since").unwrap();
+        fs::write(self.path("since.log"), "written since").unwrap();
+    }
+}
+
+/// An undo of a restore brings back exactly what was there, wherever it died, and can be undone itself.
+#[test]
+fn what_an_earlier_run_had_set_aside_is_brought_back_by_asking_again() {
+    let prepare = |world: &World| {
+        world.restored();
+        run_well(&world.of_later(&world.aside()));
+    };
+    at_every_effect(prepare, World::recall, |world, before, _| {
+        assert!(world.is_marked());
+        run_well(&world.recall());
+        assert_eq!(run_well(&world.recall()), 0, "the second time there is nothing to do");
+        run_well(&world.of_later(&world.settle()));
+        assert_as_before(world, before, u64::MAX);
+        assert!(!world.path(FOLDER).join(RUN).join("aside/docker.env").exists());
+        let restored = world.path(FOLDER).join(LATER).join("aside");
+        assert_eq!(fs::read(restored.join("docker.env")).unwrap(), b"NEW=1");
+        assert_eq!(fs::read(restored.join("data/db/since")).unwrap(), b"written since");
+        run_well(&world.drop());
+        assert!(!world.path(FOLDER).join(RUN).exists() && world.path(FOLDER).join(LATER).exists());
+    });
+}
+
+/// An undo that is given up leaves the restored data in place, and what was set aside where it was: it may be asked
+/// for again.
+#[test]
+fn bringing_back_is_undone_wherever_it_died() {
+    for second in [None, Some(3), Some(9), Some(17), Some(25)] {
+        let restored = std::cell::RefCell::new(Tree::new());
+        let prepare = |world: &World| {
+            world.restored();
+            *restored.borrow_mut() = world.tree(true);
+            run_well(&world.of_later(&world.aside()));
+        };
+        at_every_effect(prepare, World::recall, |world, before, effects| {
+            let back = world.of_later(&world.back());
+            // The app was started on it, and has written.
+            if world.path("docker.env").exists() {
+                fs::write(world.path("docker.env"), "OLD=1").unwrap();
+                fs::write(world.path("booted"), "by the undo").unwrap();
+            }
+            if let Some(second) = second {
+                run_and_die_after(second, &back);
+            }
+            run_well(&back);
+            assert_as_before(world, &restored.borrow(), u64::MAX);
+            run_well(&back);
+            run_well(&world.of_later(&world.drop()));
+            assert_as_before(world, &restored.borrow(), u64::MAX);
+            // All of it is still there to be brought back.
+            run_well(&world.back());
+            let expected: Vec<&String> = before.keys().collect();
+            assert_eq!(world.tree(false).keys().collect::<Vec<_>>(), expected, "after {effects} effects");
+            assert_eq!(fs::read(world.path("data/db/journal/j1")).unwrap(), b"old journal");
+        });
+    }
+}
+
+#[test]
+fn nothing_is_brought_back_that_is_not_all_there() {
+    let world = World::new();
+    world.restored();
+    assert!(error_of(&world.recall()).contains("has not set everything aside"));
+    run_well(&world.of_later(&world.aside()));
+    fs::remove_file(world.path(FOLDER).join(RUN).join("aside/docker.env")).unwrap();
+    assert!(error_of(&world.recall()).contains("is gone"));
+    assert!(world.is_marked(), "nothing may be started on the half of it");
+    run_well(&world.of_later(&world.back()));
+    assert_eq!(fs::read(world.path("docker.env")).unwrap(), b"NEW=1");
+    run_well(&world.of_later(&world.drop()));
+    run_well(&world.drop());
+    run_well(&world.of_later(&world.aside()));
+    assert!(error_of(&world.recall()).contains("nothing is left"));
+}

@@ -32,6 +32,8 @@ enum Line {
     Planned,
     /// A stage.
     Stage { stage: Stage },
+    /// From here on entries that the run `from` had set aside may lie where they were.
+    Recalled { from: String },
 }
 
 /// How far a run came; later ones are greater.
@@ -63,6 +65,8 @@ pub(crate) struct Journal {
     pub stage: Stage,
     /// Everything was set aside before the way back began.
     pub was_set_aside: bool,
+    /// The run whose entries may have been brought back in the place of ours.
+    pub recalled: Option<String>,
     end: u64,
 }
 
@@ -83,7 +87,7 @@ impl Journal {
         fs::write_whole(&folder, b"journal.new", &folder, NAME, &path, text.as_bytes())?;
         let Plan { moves, kept, .. } = plan;
         let (cover, end) = (cover.clone(), text.len() as u64);
-        Ok(Self { folder, path, cover, moves, kept, stage: Stage::Planned, was_set_aside: false, end })
+        Ok(Self { folder, path, cover, moves, kept, stage: Stage::Planned, was_set_aside: false, recalled: None, end })
     }
 
     /// Reads what a run of that name wrote in `folder`. A torn last line is dropped; any other bad line is an error.
@@ -110,26 +114,39 @@ impl Journal {
                 _ => return Err(bad()),
             }
         }
-        let (mut stage, mut was_set_aside) = (Stage::Planned, false);
+        let (mut stage, mut was_set_aside, mut recalled) = (Stage::Planned, false, None);
         while let Some(line) = next()? {
             match line {
                 Line::Stage { stage: later } if later > stage => stage = later,
+                Line::Recalled { from } if stage == Stage::SetAside && recalled.is_none() => recalled = Some(from),
                 _ => return Err(bad()),
             }
             was_set_aside |= stage == Stage::SetAside;
         }
         let end = end as u64;
-        Ok(Some(Self { folder, path, cover, moves, kept, stage, was_set_aside, end }))
+        Ok(Some(Self { folder, path, cover, moves, kept, stage, was_set_aside, recalled, end }))
     }
 
     /// Says that a stage is complete, on disk when this returns. What it consists of has to be on disk before.
     pub fn reach(&mut self, stage: Stage) -> Result<(), Trouble> {
-        let mut text = String::new();
-        push(&mut text, &Line::Stage { stage })?;
-        fs::append(&self.folder, NAME, &self.path, self.end, text.as_bytes())?;
-        self.end += text.len() as u64;
+        self.append(&Line::Stage { stage })?;
         self.stage = stage;
         self.was_set_aside |= stage == Stage::SetAside;
+        Ok(())
+    }
+
+    /// Says that entries of the run `from` are about to be brought back, on disk when this returns.
+    pub fn recalls(&mut self, from: &str) -> Result<(), Trouble> {
+        self.append(&Line::Recalled { from: from.to_owned() })?;
+        self.recalled = Some(from.to_owned());
+        Ok(())
+    }
+
+    fn append(&mut self, line: &Line) -> Result<(), Trouble> {
+        let mut text = String::new();
+        push(&mut text, line)?;
+        fs::append(&self.folder, NAME, &self.path, self.end, text.as_bytes())?;
+        self.end += text.len() as u64;
         Ok(())
     }
 

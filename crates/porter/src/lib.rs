@@ -24,6 +24,7 @@ mod place;
 mod plan;
 pub mod protocol;
 mod purge;
+mod recall;
 
 #[cfg(test)]
 mod crash;
@@ -36,6 +37,7 @@ pub fn run(request: &Request) -> Answer {
     let done = match request {
         Request::List { root, cover, stat } => list::list(root, cover, stat).map(Answer::Listing),
         Request::Aside { root, run, cover } => aside::aside(root, run, cover).map(|entries| Answer::Done { entries }),
+        Request::Recall { root, run, from } => recall::recall(root, run, from).map(|entries| Answer::Done { entries }),
         Request::Settle { root, run } => aside::settle(root, run).map(|entries| Answer::Done { entries }),
         Request::Back { root, run } => back::back(root, run).map(|entries| Answer::Done { entries }),
         Request::Drop { root, run } => purge::purge(root, run).map(|entries| Answer::Done { entries }),

@@ -41,6 +41,17 @@ pub enum Request {
         /// What moves.
         cover: Cover,
     },
+    /// Fills with what the earlier run `from` had set aside and nobody put back: it moves to where it was, by rename.
+    /// To be asked after `Aside` of `run`, whose cover must hold all that `from` had set aside. `Back` of `run` then
+    /// also gives it back to `from`, so that nothing that was set aside is lost.
+    Recall {
+        /// The mount's root inside the porter's container.
+        root: String,
+        /// The run that has set aside what is there now.
+        run: String,
+        /// The run that had set aside what comes back.
+        from: String,
+    },
     /// Says that the filling after `Aside` is complete: flushes the file system, then removes
     /// [`MARKER`].
     Settle {

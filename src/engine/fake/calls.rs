@@ -232,6 +232,7 @@ impl ContainerEngine for FakeEngine {
         let root = match &mut request {
             PorterRequest::List { root, .. }
             | PorterRequest::Aside { root, .. }
+            | PorterRequest::Recall { root, .. }
             | PorterRequest::Settle { root, .. }
             | PorterRequest::Back { root, .. }
             | PorterRequest::Drop { root, .. } => root,

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::At;
+use super::recall::recall;
 use crate::instance::InstanceError;
 use crate::model::gate::{Condition, GateFacts, weigh};
 use crate::model::ids::InstanceName;
@@ -98,6 +99,8 @@ pub enum Baseline {
     Before,
     /// What they saw when the snapshot was taken.
     Snapshot,
+    /// What they saw before the restore that is undone.
+    Recalled,
 }
 
 /// What passed before does not pass now.
@@ -125,7 +128,7 @@ impl Step<Notes> for Check {
         let baseline = self.observation(cx, notes)?;
         let now = match (adapter.observe(at.engine()).await, self.baseline) {
             (Ok(now), _) => now,
-            (Err(error @ InstanceError::LoginRefused { .. }), Baseline::Snapshot) => {
+            (Err(error @ InstanceError::LoginRefused { .. }), Baseline::Snapshot | Baseline::Recalled) => {
                 cx.warn(format!("its pages were not checked: {error}"));
                 return Ok(());
             }
@@ -158,6 +161,7 @@ impl Check {
         let known = notes.of(&self.at.instance);
         Ok(match self.baseline {
             Baseline::Before => self.at.before_or_fail(cx, notes)?.observation,
+            Baseline::Recalled => recall(&self.at, cx, notes)?.before.observation,
             Baseline::Snapshot => {
                 let file = known.manifest.as_ref().ok_or("the snapshot was not fetched before this step")?;
                 self.at.tools.state.attached::<Manifest>(&cx.run, file)?.observation

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::At;
 use super::meter::Meter;
+use super::recall::recall;
 use crate::engine::{Answer, HelperMount, PorterRequest};
 use crate::model::definition::{Definition, Mount, MountSource};
 use crate::model::ids::SnapshotId;
@@ -129,7 +130,11 @@ impl Step<Notes> for Aside {
     async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
         let (manifest, definition) = fetched(&self.at, cx, notes)?;
         let before = self.at.before(cx, &notes.of(&self.at.instance))?;
-        let since = before.map(|before| before.parts).unwrap_or_default();
+        let mut since = before.map(|before| before.parts).unwrap_or_default();
+        if notes.of(&self.at.instance).recall.is_some() {
+            // Whatever is to come back must find its place empty.
+            since.extend(recall(&self.at, cx, notes)?.parts);
+        }
         let data = data_mounts(&definition.mounts, &manifest)?;
         let sources: Vec<MountSource> = data.iter().map(|(_, source)| source.clone()).collect();
         self.at.nobody_else_writes(&sources).await?;
@@ -303,7 +308,7 @@ pub(super) fn data_mounts(mounts: &[Mount], manifest: &Manifest) -> Result<Vec<(
     mounts_of(&plans(manifest)).into_iter().map(find).collect()
 }
 
-fn fetched(at: &At, cx: &RunCx, notes: &Notes) -> Result<(Manifest, Definition), StepError> {
+pub(super) fn fetched(at: &At, cx: &RunCx, notes: &Notes) -> Result<(Manifest, Definition), StepError> {
     let known = notes.of(&at.instance);
     let (manifest, definition) =
         known.manifest.zip(known.definition).ok_or("the snapshot was not fetched before this step")?;

@@ -8,7 +8,7 @@ use super::At;
 use crate::engine::{ContainerView, EngineError, ImageView};
 use crate::model::ids::{ImageId, InstanceName};
 use crate::model::layout::{self, LABEL_CONTAINER, LABEL_ROLE, LABEL_RUN};
-use crate::model::manifest::Manifest;
+use crate::model::manifest::{ImageRecord, Manifest};
 use crate::model::version::Version;
 use crate::ops::Tools;
 use crate::ops::notes::{Notes, Target};
@@ -107,24 +107,28 @@ impl Step<Notes> for RestoreImage {
         let known = notes.of_mut(&at.instance);
         let file = known.manifest.as_ref().ok_or("the snapshot was not fetched before this step")?;
         let manifest: Manifest = at.tools.state.attached(&cx.run, file)?;
-        let record = &manifest.image;
-        let mut image = at.engine().image(record.id.as_str()).await?;
-        let mut refused = None;
-        for digest in &record.digests {
-            if image.is_some() {
-                break;
-            }
-            match at.engine().pull(digest).await {
-                Ok(found) => image = Some(found),
-                Err(error) => refused = Some(error),
-            }
-        }
-        let gone = || ImageGone { reference: record.reference.clone(), id: record.id.clone(), source: refused };
-        let image = image.ok_or_else(gone)?;
-        at.engine().tag(&image.id, &layout::pin_tag(at.container(), &image.id)).await?;
-        known.target = Some(Target { version: manifest.version.clone(), ..target(&record.reference, &image) });
+        known.target = Some(find_image(at, &manifest.image, manifest.version.clone()).await?);
         Ok(())
     }
+}
+
+/// An image that an instance ran on once, on this host by its id, else from its registry by digest; pinned.
+pub(super) async fn find_image(at: &At, record: &ImageRecord, version: Option<Version>) -> Result<Target, StepError> {
+    let mut image = at.engine().image(record.id.as_str()).await?;
+    let mut refused = None;
+    for digest in &record.digests {
+        if image.is_some() {
+            break;
+        }
+        match at.engine().pull(digest).await {
+            Ok(found) => image = Some(found),
+            Err(error) => refused = Some(error),
+        }
+    }
+    let gone = || ImageGone { reference: record.reference.clone(), id: record.id.clone(), source: refused };
+    let image = image.ok_or_else(gone)?;
+    at.engine().tag(&image.id, &layout::pin_tag(at.container(), &image.id)).await?;
+    Ok(Target { version, ..target(&record.reference, &image) })
 }
 
 /// Lets the pins of earlier upgrades go. The image of before this one stays held until the next has ended, so that a

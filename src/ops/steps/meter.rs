@@ -12,7 +12,7 @@ const EVERY: Duration = Duration::from_millis(250);
 
 /// Counts bytes of one step and tells about them. Clones count together.
 #[derive(Clone, Debug)]
-pub(super) struct Meter {
+pub(in crate::ops) struct Meter {
     shared: Arc<Shared>,
 }
 
@@ -27,7 +27,12 @@ struct Shared {
 
 impl Meter {
     pub(super) fn new(cx: &RunCx, what: &str, total_bytes: u64) -> Self {
-        let (events, what, told) = (cx.events.clone(), what.to_owned(), Mutex::new(Instant::now()));
+        Self::telling(cx.events.clone(), what, total_bytes)
+    }
+
+    /// Outside of a run.
+    pub(in crate::ops) fn telling(events: Arc<dyn EventSink>, what: &str, total_bytes: u64) -> Self {
+        let (what, told) = (what.to_owned(), Mutex::new(Instant::now()));
         Self { shared: Arc::new(Shared { events, what, total_bytes, bytes: AtomicU64::new(0), told }) }
     }
 
@@ -49,7 +54,7 @@ impl Meter {
     }
 
     /// As the repository wants it.
-    pub(super) fn progress(&self) -> Progress {
+    pub(in crate::ops) fn progress(&self) -> Progress {
         Arc::new(self.tell())
     }
 }

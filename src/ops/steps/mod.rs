@@ -8,6 +8,7 @@ mod image;
 mod look;
 mod meter;
 mod read;
+mod recall;
 mod rest;
 mod swap;
 
@@ -15,7 +16,9 @@ pub use check::{Await, Baseline, Check, ChecksFailed, Expects, Gate, GateShut};
 pub use data::{Aside, FetchSnapshot, Fill, Settle, VerifySnapshot};
 pub use image::{Finish, ImageGone, Pull, RestoreImage};
 pub use look::{Look, NotFit, Purpose};
+pub(super) use meter::Meter;
 pub use read::{Publish, Read, Tidy, Verify};
+pub use recall::{BringBack, LetGo, Recollect};
 pub use rest::{Manner, Rest, Wake};
 pub use swap::{Create, From, Open, Park, Reopen, Start};
 

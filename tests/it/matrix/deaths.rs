@@ -20,9 +20,12 @@ pub fn live_on(world: &World, mut next: impl FnMut() -> Life) {
 
 pub fn expected(workflow: Workflow) -> Outcome {
     match workflow {
-        Workflow::Snapshot | Workflow::RestoreGone | Workflow::Restore { well: true } => Outcome::Completed,
+        Workflow::Snapshot | Workflow::RestoreGone => Outcome::Completed,
+        Workflow::Restore { well: true } | Workflow::Undo { well: true } => Outcome::Completed,
         Workflow::Upgrade(Manner::Good) => Outcome::Completed,
-        Workflow::Upgrade(_) | Workflow::Restore { well: false } => Outcome::RolledBack,
+        Workflow::Upgrade(_) | Workflow::Restore { well: false } | Workflow::Undo { well: false } => {
+            Outcome::RolledBack
+        }
     }
 }
 
@@ -147,4 +150,6 @@ deaths! {
     restore: Restore { well: true };
     restore_that_fails: Restore { well: false };
     restore_of_what_is_gone: RestoreGone;
+    undo: Undo { well: true };
+    undo_that_fails: Undo { well: false };
 }

@@ -8,6 +8,7 @@ use tidegate::model::ids::{InstanceName, RunId};
 use tidegate::model::layout::LABEL_ROLE;
 use tidegate::ops::history::{self, Story};
 use tidegate::ops::lock::Locks;
+use tidegate::ops::run::Plan;
 use tidegate::repository::{ManifestEntry, Repository};
 use tidegate::workflow::{Outcome, Record};
 
@@ -229,15 +230,44 @@ fn leftovers(world: &World, story: Option<&Story>, outcome: Option<Outcome>, wro
         let reopened = story.is_some_and(|story| is_reopened(story, instance));
         for folder in [data, more] {
             let asides = std::fs::read_dir(folder.join(".tidegate")).map_or(0, Iterator::count);
-            wrongs.unless(asides == 0 || reopened || untidy, || {
+            let undo = matches!(world.workflow, Workflow::Undo { .. }) && instance == "production";
+            wrongs.unless(asides == 0 || reopened || untidy || undo, || {
                 format!("{} holds {asides} things that were set aside", folder.display())
             });
+        }
+        if !untidy
+            && let (Workflow::Undo { .. }, "production", Plan::Undo(plan)) = (world.workflow, instance, &world.plan)
+        {
+            kept(world, &plan.undoes, story.map(|story| &story.header.run).filter(|_| reopened), wrongs);
         }
         let evidence = world.state.evidence(&InstanceName::new(instance).unwrap());
         let image = world.pair(instance).image;
         wrongs.unless(evidence.is_none() || image.is_none() || evidence.map(|it| it.image_ref) == image, || {
             format!("there is evidence for another image than the one that `{instance}` runs on")
         });
+    }
+}
+
+/// What a restore had set aside is there, whole, until an undo has brought it back; then what that replaced is.
+fn kept(world: &World, restore: &RunId, undo: Option<&RunId>, wrongs: &mut Wrongs) {
+    let (data_folder, more_folder) = world.folders("production");
+    let by = undo.unwrap_or(restore);
+    let aside = |folder: &std::path::Path| folder.join(".tidegate").join(by.as_str()).join("aside");
+    let found = data::content(&aside(&data_folder), &aside(&more_folder));
+    let pair = if undo.is_some() { &world.before["production"] } else { &world.after["production"] };
+    let mut expected = pair.content.clone();
+    expected.retain(|path, _| !path.starts_with("more/cache/") && !path.starts_with("data/logs/"));
+    wrongs.unless(found == expected, || {
+        format!("what {by} set aside is not kept: {}", data::difference(&found, &expected))
+    });
+    // The folder of a restore that was undone may stay where it cannot be removed, but it is empty.
+    let others = |folder: &std::path::Path| {
+        let all = std::fs::read_dir(folder.join(".tidegate")).into_iter().flatten().map(|entry| entry.unwrap().path());
+        all.filter(|path| !path.ends_with(by.as_str())).map(|path| path.join("aside")).collect::<Vec<_>>()
+    };
+    for other in [others(&data_folder), others(&more_folder)].concat() {
+        let left = data::content(&other, &other);
+        wrongs.unless(left.is_empty(), || format!("{} still holds {left:?}", other.display()));
     }
 }
 
@@ -272,12 +302,7 @@ async fn snapshots(world: &World, wrongs: &mut Wrongs) {
                 let blocks: Vec<bytes::Bytes> = repository.read_part(part).await.unwrap().try_collect().await.unwrap();
                 untar(&part.plan.mount, &blocks.concat(), &mut content);
             }
-            let expected = match world.workflow {
-                Workflow::Restore { .. } | Workflow::RestoreGone if instance == "production" => &world.after[instance],
-                Workflow::Restore { .. } | Workflow::RestoreGone => continue,
-                _ => &world.before[instance],
-            };
-            let mut expected = expected.content.clone();
+            let mut expected = world.snapshotted[instance].clone();
             expected.retain(|path, _| !path.starts_with("more/cache/") && !path.starts_with("data/new/"));
             content.remove(&format!("more/{}", after_file(world.runs)));
             wrongs.unless(content == expected, || {

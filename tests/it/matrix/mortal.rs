@@ -184,6 +184,7 @@ fn verb(request: &PorterRequest) -> &'static str {
     match request {
         PorterRequest::List { .. } => "list",
         PorterRequest::Aside { .. } => "aside",
+        PorterRequest::Recall { .. } => "recall",
         PorterRequest::Settle { .. } => "settle",
         PorterRequest::Back { .. } => "back",
         PorterRequest::Drop { .. } => "drop",

@@ -26,6 +26,15 @@ fn failing(workflow: Workflow) -> Vec<&'static str> {
             "check production",
         ],
         Workflow::Upgrade(_) => vec!["publish staging", "create staging", "start staging", "check production"],
+        Workflow::Undo { .. } => vec![
+            "park production",
+            "set aside production",
+            "bring back production",
+            "settle production",
+            "create production",
+            "start production",
+            "check production",
+        ],
         _ => vec![
             "park production",
             "set aside production",
@@ -56,8 +65,13 @@ fn breaks(step: &str, fate: impl Fn(&Point) -> Act + Send + Sync + 'static) -> L
     Life::new(move |point| if point.is_in(&step) && point.when == When::After { Act::Fail } else { fate(point) })
 }
 
-const FAILING: [Workflow; 4] =
-    [Workflow::Snapshot, Workflow::Upgrade(Manner::Good), Workflow::Restore { well: true }, Workflow::RestoreGone];
+const FAILING: [Workflow; 5] = [
+    Workflow::Snapshot,
+    Workflow::Upgrade(Manner::Good),
+    Workflow::Restore { well: true },
+    Workflow::RestoreGone,
+    Workflow::Undo { well: true },
+];
 
 /// Mended, a stuck run ends.
 fn mend(world: &World, case: &str) {

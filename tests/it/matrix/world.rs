@@ -18,7 +18,7 @@ use tidegate::model::plan::choose::Selector;
 use tidegate::ops::notes::Notes;
 use tidegate::ops::run::{self, Plan, RunError, RunReport};
 use tidegate::ops::state::StateDir;
-use tidegate::ops::{Settings, Tools, restore, snapshot, upgrade};
+use tidegate::ops::{Settings, Tools, restore, snapshot, undo, upgrade};
 use tidegate::repository::Repository;
 use tidegate::store::memory::MemoryStore;
 use tidegate::workflow::{FileJournal, Record, Retry};
@@ -59,6 +59,12 @@ pub enum Workflow {
     },
     /// As `Restore`, but the container is gone.
     RestoreGone,
+    /// Production, which was upgraded, put back and used since, back to before it was put back; and whether that passes
+    /// its checks.
+    Undo {
+        /// Whether what comes back is well.
+        well: bool,
+    },
 }
 
 /// How an instance is, or should be.
@@ -92,6 +98,8 @@ pub struct World {
     pub before: BTreeMap<String, Pair>,
     /// How each instance is to be after it, if it is reopened.
     pub after: BTreeMap<String, Pair>,
+    /// What each instance held when its snapshots were taken.
+    pub snapshotted: BTreeMap<String, Content>,
     /// Whether what was published was damaged since.
     pub damaged: bool,
     /// What is run.
@@ -156,6 +164,7 @@ impl World {
             written: Arc::default(),
             before: BTreeMap::new(),
             after: BTreeMap::new(),
+            snapshotted: BTreeMap::new(),
             damaged: false,
             workflow,
             plan,
@@ -166,6 +175,13 @@ impl World {
 
     fn prepare(&mut self) {
         let tools = self.tools(&Life::quiet());
+        self.snapshotted = INSTANCES.iter().map(|it| ((*it).to_owned(), self.pair(it).content)).collect();
+        if let Workflow::Undo { well } = self.workflow {
+            self.upgrade_and_restore(&tools);
+            if !well {
+                self.tell.unwell.lock().unwrap().insert("app:v2.0".into());
+            }
+        }
         if let Workflow::Restore { .. } | Workflow::RestoreGone = self.workflow {
             let mut old = self.pair("production");
             let upgrade = self.runtime.block_on(upgrade::plan(&tools, "v2.0", None, false, None)).unwrap();
@@ -191,6 +207,10 @@ impl World {
             Workflow::Upgrade(_) => {
                 Plan::Upgrade(self.runtime.block_on(upgrade::plan(&tools, "v2.0", None, false, None)).unwrap())
             }
+            Workflow::Undo { .. } => {
+                let production = undo::Wanted::Of(InstanceName::new("production").unwrap());
+                Plan::Undo(self.runtime.block_on(undo::plan(&tools, &production, false)).unwrap())
+            }
             Workflow::Restore { .. } | Workflow::RestoreGone => {
                 let instance = InstanceName::new("production").unwrap();
                 let plan = restore::plan(&tools, &instance, &Selector::BeforeUpgrade, false);
@@ -203,6 +223,19 @@ impl World {
                 |pair: &Pair| Pair { image: Some("app:v2.0".into()), content: data::migrated(&pair.content) };
             self.after = self.before.iter().map(|(name, pair)| (name.clone(), upgraded(pair))).collect();
         }
+    }
+
+    /// Production as an undo finds it: upgraded, in use, put back, and in use again.
+    fn upgrade_and_restore(&mut self, tools: &Arc<Tools>) {
+        let upgrade = self.runtime.block_on(upgrade::plan(tools, "v2.0", None, false, None)).unwrap();
+        self.plan = Plan::Upgrade(upgrade);
+        assert!(matches!(self.begin(&Life::quiet()), End::Over(_)));
+        self.after.insert("production".into(), self.pair("production"));
+        let instance = InstanceName::new("production").unwrap();
+        let restore = restore::plan(tools, &instance, &Selector::BeforeUpgrade, false);
+        self.plan = Plan::Restore(self.runtime.block_on(restore).unwrap());
+        let End::Over(report) = self.begin(&Life::quiet()) else { unreachable!() };
+        assert!(report.failure.is_none());
     }
 
     /// The two folders of an instance.

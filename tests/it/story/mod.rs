@@ -16,11 +16,13 @@ mod observer;
 mod pair;
 mod plans;
 mod proxy;
+mod reads;
 mod refusals;
 mod restore;
 mod rollback;
 mod running;
 mod side;
+mod undo;
 mod yard;
 
 use std::time::{Duration, Instant};
