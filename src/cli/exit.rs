@@ -12,6 +12,7 @@ use crate::ops::UnknownInstance;
 use crate::ops::lock::LockError;
 use crate::ops::restore::RestoreError;
 use crate::ops::run::{RunError, RunReport};
+use crate::ops::state::StateError;
 use crate::ops::steps::{ChecksFailed, GateShut, HalfFilled, ImageGone, NotFit, PorterFailed};
 use crate::ops::upgrade::UpgradeError;
 use crate::repository::RepositoryError;
@@ -40,6 +41,8 @@ pub const REFUSED: u8 = 9;
 pub const NO_REPOSITORY: u8 = 10;
 /// No such snapshot.
 pub const NO_SNAPSHOT: u8 = 12;
+/// Gave way to a restore; try again later.
+pub const AGAIN: u8 = 75;
 /// Interrupted.
 pub const INTERRUPTED: u8 = 130;
 
@@ -92,9 +95,12 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
     {
         return Some(UNREACHABLE);
     }
-    if matches!(cause.downcast_ref(), Some(LockError::Held { .. } | LockError::Busy { .. }))
+    if matches!(cause.downcast_ref(), Some(LockError::Held { .. } | LockError::Busy { .. } | LockError::Asked { .. }))
         || matches!(cause.downcast_ref(), Some(RunError::OpenRun { .. }))
     {
+        return Some(LOCKED);
+    }
+    if matches!(cause.downcast_ref(), Some(StateError::DaemonRuns { .. })) {
         return Some(LOCKED);
     }
     match cause.downcast_ref() {
@@ -114,6 +120,7 @@ pub fn of_run(report: &RunReport, warned: bool) -> u8 {
         Outcome::Completed if warned => PARTLY,
         Outcome::Completed => DONE,
         Outcome::Stuck => STUCK,
+        Outcome::RolledBack if report.gave_way => AGAIN,
         Outcome::RolledBack if report.cancelled => INTERRUPTED,
         Outcome::RolledBack if report.touched && failure != Some(LOCKED) => ROLLED_BACK,
         Outcome::RolledBack => failure.unwrap_or(FAILED),
@@ -248,6 +255,12 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
     }
     if let Some(LockError::Held { owner, .. }) = cause.downcast_ref() {
         return Some(format!("wait for it to end; `tidegate runs` on {} shows what it does", owner.host));
+    }
+    if let Some(LockError::Asked { .. }) = cause.downcast_ref() {
+        return some("try again once the restore is done");
+    }
+    if let Some(StateError::DaemonRuns { .. }) = cause.downcast_ref() {
+        return some("one daemon looks after all instances of a configuration; `systemctl status tidegate` shows it");
     }
     if let Some(error) = cause.downcast_ref::<AppError>() {
         return error.hint();

@@ -2,11 +2,13 @@
 //!
 //! Start with [`upgrade`]: its list names everything else. The steps that several workflows share are in [`steps`].
 
+pub mod give_way;
 pub mod history;
 pub mod lock;
 pub mod notes;
 pub mod restore;
 pub mod run;
+pub mod schedules;
 pub mod snapshot;
 pub mod state;
 pub mod steps;
