@@ -1,6 +1,7 @@
 //! The composition root: the only place that names concrete adapters.
 
 mod identity;
+pub mod schedules;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -177,8 +178,12 @@ fn settings(config: &Config) -> Settings {
         compression_level: config.snapshot.compression_level.into(),
         stall_timeout: config.store.stall_timeout,
         retry: Retry { outage: run::outage, ..Retry::default() },
-        host: nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        host: host(),
     }
+}
+
+fn host() -> String {
+    nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 fn signed(duration: Duration) -> SignedDuration {

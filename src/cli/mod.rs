@@ -1,12 +1,15 @@
 //! The command line: one file a command. `render.rs` is the only place that prints; `exit.rs` has codes and hints.
 
 mod config;
+mod daemon;
 pub mod exit;
 mod progress;
+mod recover;
 pub mod render;
 mod restore;
 mod resume;
 mod runs;
+mod schedules;
 mod snapshot;
 mod snapshots;
 mod status;
@@ -45,6 +48,14 @@ pub struct Cli {
     pub command: Command,
 }
 
+impl Cli {
+    /// How much is logged, counted from 0; the service says what it does.
+    pub fn verbosity(&self) -> i8 {
+        let asked = i8::try_from(self.verbose).unwrap_or(i8::MAX);
+        asked.saturating_add(i8::from(matches!(self.command, Command::Daemon(_))))
+    }
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 #[command(disable_help_subcommand = true)]
@@ -63,9 +74,12 @@ pub enum Command {
     Status(status::StatusArgs),
     /// List what was done on this host
     Runs(runs::RunsArgs),
-    /// Take up runs that were cut off; puts service back after a crash
-    #[command(visible_alias = "recover")]
+    /// Take up runs that were cut off, or a stuck one
     Resume(resume::ResumeArgs),
+    /// Put service back after a crash: take up every run that was cut off
+    Recover(recover::RecoverArgs),
+    /// Run as a service: take up what was cut off, and do what the schedules say
+    Daemon(daemon::DaemonArgs),
     /// Check or print the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -96,6 +110,8 @@ pub async fn run(cli: Cli, out: &mut Render) -> Result<u8, StepError> {
         Command::Status(args) => status::run(&args, &config, out).await,
         Command::Runs(args) => runs::run(&args, &config, out),
         Command::Resume(args) => resume::run(args, &config, out).await,
+        Command::Recover(args) => recover::run(&args, &config, out).await,
+        Command::Daemon(args) => daemon::run(&args, &cli.config, config).await,
         Command::Config(_) | Command::Help(_) => Ok(exit::DONE),
     }
 }

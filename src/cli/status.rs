@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::render::{Render, ago};
-use super::{app, exit, tools};
+use super::{app, exit, schedules, tools};
 use crate::app::Repositories;
 use crate::config::Config;
 use crate::model::ids::InstanceName;
@@ -63,8 +63,11 @@ pub async fn run(_args: &StatusArgs, config: &Config, out: &mut Render) -> Resul
         });
     }
     let open = run::open_runs(tools)?;
+    let planned = schedules::lines(config, &tools.state, now);
     if out.is_json() {
-        out.data(&serde_json::json!({ "instances": lines, "open_runs": open, "store": app.store_text() }));
+        let store = app.store_text();
+        let data = serde_json::json!({ "instances": lines, "open_runs": open, "schedules": planned, "store": store });
+        out.data(&data);
         return Ok(exit::DONE);
     }
     let dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
@@ -76,6 +79,7 @@ pub async fn run(_args: &StatusArgs, config: &Config, out: &mut Render) -> Resul
         })
         .collect();
     out.table(&["INSTANCE", "STATE", "VERSION", "IMAGE", "LAST VERIFIED SNAPSHOT"], &rows);
+    schedules::show(&planned, out);
     for run in &open {
         let at = run.at_step.as_deref().unwrap_or("its beginning");
         let held = crate::ops::lock::is_free(tools, run.instances.first().unwrap_or(&lines[0].instance)).await;
