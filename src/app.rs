@@ -1,6 +1,7 @@
 //! The composition root: the only place that names concrete adapters.
 
 mod identity;
+pub mod schedules;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -201,8 +202,12 @@ fn settings(config: &Config) -> Settings {
         retry: Retry { outage: run::outage, hiccup: run::hiccup, ..Retry::default() },
         take_over: None,
         acknowledged: config.instances.iter().map(acknowledged).collect(),
-        host: nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        host: host(),
     }
+}
+
+fn host() -> String {
+    nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 fn acknowledged((name, ours): (&InstanceName, &config::Instance)) -> (InstanceName, Acknowledged) {

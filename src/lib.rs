@@ -11,6 +11,7 @@
 //! ```text
 //! main.rs       arguments, tracing, runtime, exit code
 //! cli/          one file a command; render.rs is the only place that prints; exit.rs has codes and hints
+//! daemon/       the service: one supervisor, schedules, recovery; ticker, signals, systemd
 //! app.rs        the composition root: the only place that names concrete adapters
 //! config/       one struct a section, as written in TOML; all problems at once
 //! ops/          one file a workflow, its step list on top; steps/ has the steps; lock, state, history
@@ -27,7 +28,7 @@
 //!
 //! # The dependency rule
 //!
-//! `cli -> app -> ops -> {workflow, repository, engine, store, instance, smoke} -> stream, model`, and each outside
+//! `cli -> daemon -> app -> ops -> {workflow, repository, engine, store, instance, smoke} -> stream, model`, and each outside
 //! crate has one home. `tests/it/dependency_rule.rs` reads the sources and fails otherwise.
 //!
 //! # Words, one meaning each
@@ -49,6 +50,7 @@
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod engine;
 pub mod instance;
 pub mod model;

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         }
     };
     let mut out = Render::new(arguments.json);
-    if let Err(error) = telemetry::init(i8::try_from(arguments.verbose).unwrap_or(i8::MAX), false) {
+    if let Err(error) = telemetry::init(arguments.verbosity(), false) {
         return ExitCode::from(out.failure(&error));
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -14,6 +14,7 @@ use crate::ops::UnknownInstance;
 use crate::ops::lock::LockError;
 use crate::ops::restore::RestoreError;
 use crate::ops::run::{RunError, RunReport};
+use crate::ops::state::StateError;
 use crate::ops::steps::{ChecksFailed, GateShut, HalfFilled, ImageGone, NotFit, PorterFailed};
 use crate::ops::undo::UndoError;
 use crate::ops::upgrade::UpgradeError;
@@ -43,6 +44,8 @@ pub const REFUSED: u8 = 9;
 pub const NO_REPOSITORY: u8 = 10;
 /// No such snapshot.
 pub const NO_SNAPSHOT: u8 = 12;
+/// Gave way to a restore; try again later.
+pub const AGAIN: u8 = 75;
 /// Interrupted.
 pub const INTERRUPTED: u8 = 130;
 
@@ -95,9 +98,12 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
     {
         return Some(UNREACHABLE);
     }
-    if matches!(cause.downcast_ref(), Some(LockError::Held { .. } | LockError::Busy { .. }))
+    if matches!(cause.downcast_ref(), Some(LockError::Held { .. } | LockError::Busy { .. } | LockError::Asked { .. }))
         || matches!(cause.downcast_ref(), Some(RunError::OpenRun { .. }))
     {
+        return Some(LOCKED);
+    }
+    if matches!(cause.downcast_ref(), Some(StateError::DaemonRuns { .. })) {
         return Some(LOCKED);
     }
     match cause.downcast_ref() {
@@ -119,6 +125,7 @@ pub fn of_run(report: &RunReport, warned: bool) -> u8 {
         Outcome::Completed if warned => PARTLY,
         Outcome::Completed => DONE,
         Outcome::Stuck => STUCK,
+        Outcome::RolledBack if report.gave_way => AGAIN,
         Outcome::RolledBack if report.cancelled => INTERRUPTED,
         Outcome::RolledBack if report.touched && failure != Some(LOCKED) => ROLLED_BACK,
         Outcome::RolledBack => failure.unwrap_or(FAILED),
@@ -292,6 +299,12 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
             "wait for it to end; `tidegate runs` on {} shows what it does. Only if that host is gone for good: --take-over {}",
             owner.host, owner.run
         ));
+    }
+    if let Some(LockError::Asked { .. }) = cause.downcast_ref() {
+        return some("try again once the restore is done");
+    }
+    if let Some(StateError::DaemonRuns { .. }) = cause.downcast_ref() {
+        return some("one daemon looks after all instances of a configuration; `systemctl status tidegate` shows it");
     }
     if let Some(error) = cause.downcast_ref::<AppError>() {
         return error.hint();

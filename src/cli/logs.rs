@@ -188,6 +188,7 @@ mod tests {
                 "from": null, "warnings": [], "no_checks": false,
             }),
             started_at: at(0),
+            occasion: None,
         };
         Story { header, records }
     }

@@ -2,6 +2,7 @@
 
 mod completions;
 mod config;
+mod daemon;
 mod doctor;
 pub mod exit;
 mod explain;
@@ -9,10 +10,12 @@ mod find;
 mod logs;
 mod plan;
 mod progress;
+mod recover;
 pub mod render;
 mod restore;
 mod resume;
 mod runs;
+mod schedules;
 mod show;
 mod snapshot;
 mod snapshots;
@@ -54,6 +57,14 @@ pub struct Cli {
     pub command: Command,
 }
 
+impl Cli {
+    /// How much is logged, counted from 0; the service says what it does.
+    pub fn verbosity(&self) -> i8 {
+        let asked = i8::try_from(self.verbose).unwrap_or(i8::MAX);
+        asked.saturating_add(i8::from(matches!(self.command, Command::Daemon(_))))
+    }
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 #[command(disable_help_subcommand = true)]
@@ -86,9 +97,12 @@ pub enum Command {
     Runs(runs::RunsArgs),
     /// Tell what a run did: each step, when, how long, what was undone, and why it failed
     Logs(logs::LogsArgs),
-    /// Take up runs that were cut off; puts service back after a crash
-    #[command(visible_alias = "recover")]
+    /// Take up runs that were cut off, or a stuck one
     Resume(resume::ResumeArgs),
+    /// Put service back after a crash: take up every run that was cut off
+    Recover(recover::RecoverArgs),
+    /// Run as a service: take up what was cut off, and do what the schedules say
+    Daemon(daemon::DaemonArgs),
     /// Check or print the configuration
     #[command(
         subcommand,
@@ -136,6 +150,8 @@ pub async fn run(cli: Cli, out: &mut Render) -> Result<u8, StepError> {
         Command::Logs(args) => logs::run(&args, &config, out),
         Command::Runs(args) => runs::run(&args, &config, out),
         Command::Resume(args) => resume::run(args, &config, out).await,
+        Command::Recover(args) => recover::run(&args, &config, out).await,
+        Command::Daemon(args) => daemon::run(&args, &cli.config, config).await,
         Command::Config(_) | Command::Completions(_) | Command::Man(_) | Command::Help(_) => Ok(exit::DONE),
     }
 }

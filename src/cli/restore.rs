@@ -1,15 +1,23 @@
 //! `restore`: put an instance back to a snapshot.
 
+use std::time::{Duration, Instant};
+
 use super::render::{Render, ago, bytes};
 use super::{Consent, Usage, app, carry_out, exit, take_up, tools, upgrade};
 use crate::app::{App, Repositories};
 use crate::config::Config;
+use crate::engine::LockOwner;
 use crate::model::ids::InstanceName;
 use crate::model::plan::choose::Selector;
+use crate::ops::give_way;
 use crate::ops::history::RunSummary;
+use crate::ops::lock::{self, LockError};
 use crate::ops::restore::{self, RestorePlan};
-use crate::ops::run::{self, Plan};
+use crate::ops::run::{self, Plan, RunError};
 use crate::workflow::StepError;
+
+/// How long a run that another process ends is waited for.
+const RECOVERY_LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// Put an instance back to a snapshot: image, definition and data together
 ///
@@ -41,8 +49,14 @@ pub async fn run(args: RestoreArgs, config: &Config, out: &mut Render) -> Result
         Some(text) => text.parse().unwrap_or(Selector::Auto),
         None => Selector::Auto,
     };
-    let open = open_runs(&app, &args.instance)?;
+    let (running, open) = open_runs(&app, &args.instance).await?;
     let mut plan = restore::plan(tools(&app), &args.instance, &selector, args.no_checks).await?;
+    if let Some(owner) = &running {
+        plan.warnings.push(match give_way::gives_way(tools(&app), owner) {
+            true => format!("{} is running; it is asked to give way, and what it has done is undone", owner.run),
+            false => format!("{} is running (pid {} on {}) and does not give way", owner.run, owner.pid, owner.host),
+        });
+    }
     for open in &open {
         plan.warnings
             .push(format!("{} was cut off; it is ended first, which may put service back by itself", open.run));
@@ -50,6 +64,9 @@ pub async fn run(args: RestoreArgs, config: &Config, out: &mut Render) -> Result
     show(&plan, (tools(&app).now)(), out);
     if args.consent.dry_run {
         return Ok(exit::DONE);
+    }
+    if let Some(owner) = running.filter(|owner| !give_way::gives_way(tools(&app), owner)) {
+        return Err(Box::new(LockError::Held { instance: args.instance, owner: Box::new(owner) }));
     }
     if selector == Selector::Auto && !out.can_ask() {
         let text = format!(
@@ -82,19 +99,29 @@ pub async fn run(args: RestoreArgs, config: &Config, out: &mut Render) -> Result
     Ok(code)
 }
 
-/// The runs on the instance that were cut off.
-fn open_runs(app: &App, instance: &InstanceName) -> Result<Vec<RunSummary>, StepError> {
+/// Who works on the instance now, and the runs on it that were cut off.
+async fn open_runs(app: &App, instance: &InstanceName) -> Result<(Option<LockOwner>, Vec<RunSummary>), StepError> {
+    let running = lock::is_free(tools(app), instance).await?;
     let mut open = run::open_runs(tools(app))?;
-    open.retain(|run| run.instances.contains(instance));
-    Ok(open)
+    let runs = |run: &RunSummary| running.as_ref().is_some_and(|owner| owner.run == run.run.as_str());
+    open.retain(|run| run.instances.contains(instance) && !runs(run));
+    Ok((running, open))
 }
 
-/// Ended first: two runs would undo each other's work.
+/// Ended first: two runs would undo each other's work. Where the daemon was quicker, it is waited for.
 async fn end(app: &App, open: &[RunSummary], out: &mut Render) -> Result<(), StepError> {
     for open in open {
         out.say(&format!("{} was cut off; it is ended first", open.run));
-        let report = take_up(app, &open.run, out).await?;
-        upgrade::tell(&report, out);
+        let give_up = Instant::now() + RECOVERY_LIMIT;
+        while run::open_runs(tools(app))?.iter().any(|run| run.run == open.run) {
+            match take_up(app, &open.run, out).await {
+                Ok(report) => drop(upgrade::tell(&report, out)),
+                Err(RunError::Lock(LockError::Held { .. } | LockError::Busy { .. })) if Instant::now() < give_up => {
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
     Ok(())
 }

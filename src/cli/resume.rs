@@ -1,5 +1,7 @@
 //! `resume`: take up runs that were cut off.
 
+use tokio_util::sync::CancellationToken;
+
 use super::render::Render;
 use super::{app, exit, take_up, tools, upgrade};
 use crate::app::{App, Repositories};
@@ -59,13 +61,32 @@ pub async fn run(args: ResumeArgs, config: &Config, out: &mut Render) -> Result<
         let report = take_up(&app, run, out).await?;
         return Ok(upgrade::tell(&report, out));
     }
-    let open = run::open_runs(tools(&app))?;
+    all(&app, OnSignal::Undo, out).await
+}
+
+/// What SIGTERM does to a run that is taken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnSignal {
+    /// Asks it to stop: it then undoes what it has done.
+    Undo,
+    /// Nothing: the caller drops it where it is.
+    Ignore,
+}
+
+/// Takes up every run that was cut off.
+pub(super) async fn all(app: &App, on_signal: OnSignal, out: &mut Render) -> Result<u8, StepError> {
+    let open = run::open_runs(tools(app))?;
     if open.is_empty() {
         out.say("no run was cut off");
     }
     let mut worst = exit::DONE;
     for open in open {
-        let code = match take_up(&app, &open.run, out).await {
+        let taken = match on_signal {
+            OnSignal::Undo => take_up(app, &open.run, out).await,
+            OnSignal::Ignore => run::resume(tools(app), &open.run, out.progress(), CancellationToken::new()).await,
+        };
+        out.progress_done();
+        let code = match taken {
             // What was cut off and is rolled back now is what was asked for; what went on and then failed is not.
             Ok(report) => match (upgrade::tell(&report, out), &report.failure) {
                 (exit::ROLLED_BACK | exit::FAILED, None) => exit::DONE,

@@ -104,6 +104,11 @@ fn tell(report: &RunReport, out: &mut Render) -> u8 {
                 ));
             }
         }
+        _ if report.gave_way => {
+            let instance = report.summary.instances.first().map(ToString::to_string).unwrap_or_default();
+            let text = format!("no snapshot of `{instance}` was taken: it gave way to a restore, which goes first");
+            out.error(&text, Some("take it again once the restore is done"));
+        }
         (Some((step, error)), _) => {
             let instance = report.summary.instances.first().map(ToString::to_string).unwrap_or_default();
             let text = format!("no snapshot of `{instance}` was taken: {step}: {}", chain(&**error));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::render::{Render, ago};
-use super::{app, exit, tools};
+use super::{app, exit, schedules, tools};
 use crate::app::{App, Repositories};
 use crate::config::Config;
 use crate::model::ids::InstanceName;
@@ -39,12 +39,12 @@ struct Line {
 pub async fn run(args: &StatusArgs, config: &Config, out: &mut Render) -> Result<u8, StepError> {
     let app = app(config, Repositories::OpenIfThere).await?;
     if !args.watch {
-        return show(&app, out).await;
+        return show(&app, config, out).await;
     }
     loop {
         out.clear();
         // An engine that restarts is a thing to be seen, not an end.
-        if let Err(error) = show(&app, out).await {
+        if let Err(error) = show(&app, config, out).await {
             out.say(&format!("cannot look: {}", chain(&*error)));
         }
         tokio::select! {
@@ -54,7 +54,7 @@ pub async fn run(args: &StatusArgs, config: &Config, out: &mut Render) -> Result
     }
 }
 
-async fn show(app: &App, out: &mut Render) -> Result<u8, StepError> {
+async fn show(app: &App, config: &Config, out: &mut Render) -> Result<u8, StepError> {
     let tools = tools(app);
     let now = (tools.now)();
     let mut lines = Vec::new();
@@ -89,8 +89,11 @@ async fn show(app: &App, out: &mut Render) -> Result<u8, StepError> {
         });
     }
     let open = run::open_runs(tools)?;
+    let planned = schedules::lines(config, &tools.state, now);
     if out.is_json() {
-        out.data(&serde_json::json!({ "instances": lines, "open_runs": open, "store": app.store_text() }));
+        let store = app.store_text();
+        let data = serde_json::json!({ "instances": lines, "open_runs": open, "schedules": planned, "store": store });
+        out.data(&data);
         return Ok(exit::DONE);
     }
     let dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
@@ -102,6 +105,7 @@ async fn show(app: &App, out: &mut Render) -> Result<u8, StepError> {
         })
         .collect();
     out.table(&["INSTANCE", "STATE", "VERSION", "IMAGE", "LAST VERIFIED SNAPSHOT"], &rows);
+    schedules::show(&planned, out);
     for run in &open {
         let at = run.at_step.as_deref().unwrap_or("its beginning");
         let held = crate::ops::lock::is_free(tools, run.instances.first().unwrap_or(&lines[0].instance)).await;

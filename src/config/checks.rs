@@ -1,17 +1,19 @@
 //! What no single key can tell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::reader::Reader;
 use super::store::StoreUrl;
 use super::units::format_duration;
-use super::{Config, Ready};
+use super::{Action, Config, Ready};
+use crate::model::ids::InstanceName;
 
 /// Notes everything that does not fit together. Runs also when single keys are wrong.
 pub(super) fn cross_check(config: &Config, reader: &mut Reader<'_>) {
     instances(config, reader);
     pipeline(config, reader);
     ready(&config.ready, reader);
+    schedules(config, reader);
     if let StoreUrl::Folder(store) = &config.store.url
         && config.state_dir.starts_with(store)
     {
@@ -42,6 +44,29 @@ fn pipeline(config: &Config, reader: &mut Reader<'_>) {
         if !reader.has(&format!("instances.{stage}")) {
             let text = format!("`{stage}` is no instance; write an `[instances.{stage}]` for it");
             reader.problem("pipeline.stages", text);
+        }
+    }
+}
+
+fn schedules(config: &Config, reader: &mut Reader<'_>) {
+    let mut names = BTreeSet::new();
+    for schedule in &config.schedules {
+        let path = format!("schedule[{}]", schedule.index);
+        if !names.insert(&schedule.name) {
+            reader.problem(&format!("{path}.name"), format!("another one is called `{}` already", schedule.name));
+        }
+        match &schedule.action {
+            Action::Snapshot { instances } => {
+                let unknown = |name: &&InstanceName| !reader.has(&format!("instances.{name}"));
+                if let Some(name) = instances.iter().flatten().find(unknown) {
+                    let text = format!("`{name}` is no instance; write an `[instances.{name}]` for it");
+                    reader.problem(&format!("{path}.instances"), text);
+                }
+            }
+            Action::Upgrade { .. } if config.pipeline.is_none() => {
+                reader.problem(&format!("{path}.action"), "needs a `[pipeline]`, which says what is upgraded");
+            }
+            Action::Upgrade { .. } => {}
         }
     }
 }

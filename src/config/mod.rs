@@ -12,6 +12,7 @@ mod environment;
 mod instances;
 mod problem;
 mod reader;
+mod schedules;
 mod secret;
 mod section;
 mod sections;
@@ -26,6 +27,7 @@ pub use environment::Environment;
 pub use instances::{Command, HttpCheck, Instance, Kind, Login};
 pub use problem::{ConfigError, Place, Problem};
 pub use reader::{Origin, Setting};
+pub use schedules::{Action, Schedule};
 pub use secret::{Secret, SecretError, read_secret};
 pub use sections::{Docker, Pipeline, Ready, Restore, Snapshot, Upgrade};
 pub use store::{Checksums, Credentials, Store, StoreUrl};
@@ -61,6 +63,8 @@ pub struct Config {
     pub pipeline: Option<Pipeline>,
     /// At least one.
     pub instances: BTreeMap<InstanceName, Instance>,
+    /// What the daemon does by itself.
+    pub schedules: Vec<Schedule>,
     settings: Vec<Setting>,
 }
 
@@ -99,8 +103,22 @@ impl Config {
             let instances = top.named_sections("instances", |name, section| {
                 Instance::read(section, Instance::is_production(name, last_stage.as_ref()))
             });
+            let mut index = 0..;
+            let schedules = top.list("schedule", |section| Schedule::read(section, index.next().unwrap_or_default()));
             let settings = Vec::new();
-            Self { state_dir, store, docker, snapshot, ready, upgrade, restore, pipeline, instances, settings }
+            Self {
+                state_dir,
+                store,
+                docker,
+                snapshot,
+                ready,
+                upgrade,
+                restore,
+                pipeline,
+                instances,
+                schedules,
+                settings,
+            }
         });
         checks::cross_check(&config, &mut reader);
         let settings = reader.finish()?;

@@ -85,6 +85,13 @@ name!(
 );
 
 name!(
+    /// What a person calls a schedule.
+    ScheduleName,
+    "a schedule name (lower-case letters, digits and `-`, at most 32)",
+    |text| word(text, 32)
+);
+
+name!(
     /// One snapshot: eight hex digits, unique within a repository.
     SnapshotId,
     "a snapshot id (8 hex digits)",

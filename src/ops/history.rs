@@ -7,7 +7,7 @@ use super::run::Plan;
 use super::state::{StateDir, StateError};
 use crate::model::ids::{InstanceName, RunId, SnapshotId};
 use crate::model::plan::choose::UpgradeState;
-use crate::workflow::{FileJournal, Header, JournalError, Outcome, Record};
+use crate::workflow::{FileJournal, Header, JournalError, Occasion, Outcome, Record};
 
 /// One run, for lists.
 #[derive(Clone, Debug, Serialize)]
@@ -40,6 +40,10 @@ pub struct RunSummary {
     pub rolled_back: Vec<InstanceName>,
     /// The instances that were opened to their users on what the run brought them.
     pub reopened: Vec<InstanceName>,
+    /// The moment of a schedule that it serves.
+    pub occasion: Option<Occasion>,
+    /// It was undone because it was asked to stop or cut off, not because a step failed.
+    pub stopped: bool,
 }
 
 /// A snapshot that was taken.
@@ -176,6 +180,7 @@ pub fn summary(story: &Story) -> RunSummary {
         let to = ended("rest", instance).or_else(|| known.up_at.clone()).or_else(|| ended("wake", instance))?;
         Some((instance.clone(), seconds(known.down_at.as_deref()?, &to)?))
     };
+    let first_trouble = records.iter().find(|record| matches!(record, Record::Failed { .. } | Record::RollBack { .. }));
     RunSummary {
         run: header.run.clone(),
         workflow: header.workflow.clone(),
@@ -190,6 +195,8 @@ pub fn summary(story: &Story) -> RunSummary {
         undo_failure,
         rolled_back,
         reopened,
+        occasion: header.occasion.clone(),
+        stopped: outcome == Some(Outcome::RolledBack) && matches!(first_trouble, Some(Record::RollBack { .. })),
         forced: matches!(plan, Some(Plan::Upgrade(plan)) if plan.forced),
     }
 }

@@ -34,6 +34,12 @@ pub enum LockError {
         /// Which instance.
         instance: InstanceName,
     },
+    /// A restore is waiting for it.
+    #[error("a restore asks for `{instance}`, and goes first")]
+    Asked {
+        /// Which instance.
+        instance: InstanceName,
+    },
     /// The lock file cannot be opened.
     #[error("cannot open the lock file `{path}`")]
     File {
@@ -110,8 +116,9 @@ impl Locks {
                     self.held.push((name, owner.clone()));
                     return Ok(());
                 }
-                LockAnswer::Held(other) if is_dead(&other, owner) => {
-                    tracing::info!(lock = %name, run = %other.run, pid = other.pid, "lock of a dead process taken over");
+                // Of this very process: its task is gone, or it would hold the lock file that we just took.
+                LockAnswer::Held(other) if is_dead(&other, owner) || is_of_same_process(&other, owner) => {
+                    tracing::info!(lock = %name, run = %other.run, pid = other.pid, "lock that was left behind taken over");
                     tools.engine.unlock(&name, &other).await?;
                 }
                 LockAnswer::Held(other) if tools.settings.take_over.as_deref() == Some(other.run.as_str()) => {
@@ -189,6 +196,10 @@ fn is_dead(owner: &LockOwner, us: &LockOwner) -> bool {
             && pid_started(owner.pid).is_none_or(|started| started != owner.pid_started)
     };
     same_host && (owner.boot_id != us.boot_id || is_gone())
+}
+
+fn is_of_same_process(owner: &LockOwner, us: &LockOwner) -> bool {
+    (&owner.host, &owner.boot_id, owner.pid, owner.pid_started) == (&us.host, &us.boot_id, us.pid, us.pid_started)
 }
 
 /// When a process began, in clock ticks since boot; `None` where there is no such process.

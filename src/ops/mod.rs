@@ -5,11 +5,13 @@
 pub mod doctor;
 pub mod explain;
 pub mod forecast;
+pub mod give_way;
 pub mod history;
 pub mod lock;
 pub mod notes;
 pub mod restore;
 pub mod run;
+pub mod schedules;
 pub mod snapshot;
 pub mod state;
 pub mod steps;

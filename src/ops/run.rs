@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use super::give_way;
 use super::history::{self, RunSummary, Story};
 use super::lock::{LockError, Locks};
 use super::notes::Notes;
@@ -20,8 +21,8 @@ use crate::engine::EngineError;
 use crate::model::ids::{BadName, InstanceName, RunId};
 use crate::store::StoreError;
 use crate::workflow::{
-    DriveError, Event, EventSink, FileJournal, Header, JOURNAL_FORMAT, Journal, JournalError, Outcome, Record, RunCx,
-    RunState, Step, StepError, StepState, drive, shapes,
+    DriveError, Event, EventSink, FileJournal, Header, JOURNAL_FORMAT, Journal, JournalError, Occasion, Outcome,
+    Record, RunCx, RunState, Step, StepError, StepState, drive, shapes,
 };
 
 /// How long an engine may be away before a run is given up: a restart of it takes seconds, an update of it minutes.
@@ -165,6 +166,8 @@ pub struct RunReport {
     pub touched: bool,
     /// Whether somebody asked it to stop.
     pub cancelled: bool,
+    /// Whether that was a restore, which goes first.
+    pub gave_way: bool,
 }
 
 /// Begins a run and drives it to its end.
@@ -176,7 +179,18 @@ pub async fn begin(
     events: Arc<dyn EventSink>,
     cancel: CancellationToken,
 ) -> Result<RunReport, RunError> {
-    begin_through(tools, plan, events, cancel, |journal| journal).await
+    begin_for(tools, plan, None, events, cancel, |journal| journal).await
+}
+
+/// As [`begin`], for one moment of a schedule.
+pub async fn begin_scheduled(
+    tools: &Arc<Tools>,
+    plan: &Plan,
+    occasion: Occasion,
+    events: Arc<dyn EventSink>,
+    cancel: CancellationToken,
+) -> Result<RunReport, RunError> {
+    begin_for(tools, plan, Some(occasion), events, cancel, |journal| journal).await
 }
 
 /// As [`begin`], with the journal seen through a decorator.
@@ -187,8 +201,27 @@ pub async fn begin_through<J: Journal<Notes>>(
     cancel: CancellationToken,
     through: impl FnOnce(FileJournal<Notes>) -> J,
 ) -> Result<RunReport, RunError> {
+    begin_for(tools, plan, None, events, cancel, through).await
+}
+
+async fn begin_for<J: Journal<Notes>>(
+    tools: &Arc<Tools>,
+    plan: &Plan,
+    occasion: Option<Occasion>,
+    events: Arc<dyn EventSink>,
+    cancel: CancellationToken,
+    through: impl FnOnce(FileJournal<Notes>) -> J,
+) -> Result<RunReport, RunError> {
     let run = new_run_id(tools, plan)?;
-    let locks = Arc::new(Locks::take(tools, &run, &plan.instances()).await?);
+    let locks = match plan {
+        Plan::Restore(plan) => give_way::take(tools, &run, &plan.instance, &*events, &cancel).await?,
+        Plan::Snapshot(plan) => {
+            give_way::nobody_asks(tools, &plan.instance)?;
+            Locks::take(tools, &run, std::slice::from_ref(&plan.instance)).await?
+        }
+        _ => Locks::take(tools, &run, &plan.instances()).await?,
+    };
+    let (locks, cancel) = (Arc::new(locks), cancel.child_token());
     let driven = async {
         no_open_run(tools, plan)?;
         let steps = plan.steps(tools);
@@ -201,15 +234,38 @@ pub async fn begin_through<J: Journal<Notes>>(
             steps: steps.iter().map(|step| step.name()).collect(),
             parameters: parameters(plan),
             started_at: (tools.now)().to_string(),
+            occasion,
         };
         let mut journal = through(FileJournal::create(&tools.state.journal(&run), &header)?);
         events.emit(Event::RunStarted { run: run.to_string(), workflow: workflow.into() });
-        let cx = cx(tools, &run, events, cancel, locks.clone());
+        let cx = cx(tools, &run, events.clone(), cancel.clone(), locks.clone());
         carry_on(tools, &run, &steps, &mut journal, &cx).await
-    }
-    .await;
+    };
+    let driven = until_asked(tools, &run, plan, &*events, &cancel, driven).await;
     locks.release().await;
     driven
+}
+
+/// Drives a run to its end; a snapshot is stopped when a restore asks it to give way, and undoes what it has done.
+async fn until_asked(
+    tools: &Tools,
+    run: &RunId,
+    plan: &Plan,
+    events: &dyn EventSink,
+    cancel: &CancellationToken,
+    driven: impl Future<Output = Result<RunReport, RunError>>,
+) -> Result<RunReport, RunError> {
+    let Plan::Snapshot(plan) = plan else { return driven.await };
+    tokio::pin!(driven);
+    tokio::select! {
+        ended = &mut driven => return ended,
+        () = give_way::is_asked_to(tools, run, &plan.instance) => {}
+    }
+    let text = format!("a restore asks for `{}`: the snapshot gives way", plan.instance);
+    events.emit(Event::Note { text, warning: true });
+    cancel.cancel();
+    let report = driven.await?;
+    Ok(RunReport { gave_way: report.outcome == Outcome::RolledBack, ..report })
 }
 
 /// Takes up a run that was cut off, or tries the undos of a stuck one again. What is finished is left alone.
@@ -231,7 +287,7 @@ pub async fn resume_through<J: Journal<Notes>>(
     through: impl FnOnce(FileJournal<Notes>) -> J,
 ) -> Result<RunReport, RunError> {
     let Story { header, .. } = history::story(&tools.state, run)?;
-    let plan = plan_of(&header)?;
+    let (plan, cancel) = (plan_of(&header)?, cancel.child_token());
     for instance in plan.instances() {
         tools.instance(&instance)?;
     }
@@ -265,10 +321,10 @@ pub async fn resume_through<J: Journal<Notes>>(
                 journal.append(&Record::RollBack { at: now(), reason }).await?;
             }
         }
-        let cx = cx(tools, run, events, cancel, locks.clone());
+        let cx = cx(tools, run, events.clone(), cancel.clone(), locks.clone());
         carry_on(tools, run, &steps, &mut journal, &cx).await
-    }
-    .await;
+    };
+    let driven = until_asked(tools, run, &plan, &*events, &cancel, driven).await;
     locks.release().await;
     driven
 }
@@ -348,6 +404,7 @@ async fn carry_on(
         failure: driven.failure,
         touched,
         cancelled: cx.cancel.is_cancelled(),
+        gave_way: false,
     })
 }
 

@@ -1,13 +1,16 @@
 //! The state directory: journals, what runs keep beside them, locks of this host, evidence.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
+use super::schedules::Book;
 use crate::model::gate::Evidence;
 use crate::model::ids::{InstanceName, RunId};
 
@@ -24,6 +27,14 @@ pub enum StateError {
         /// Why.
         #[source]
         source: std::io::Error,
+    },
+    /// Another daemon works on it.
+    #[error("a daemon works on `{path}` already{}", pid.as_ref().map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
+    DaemonRuns {
+        /// The state directory.
+        path: PathBuf,
+        /// Its process, if it can be told.
+        pid: Option<String>,
     },
     /// A file that is not what was written.
     #[error("`{path}` is damaged: {reason}")]
@@ -62,6 +73,29 @@ impl StateDir {
     /// Where it lies.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Makes this process the only daemon on it, for as long as what is returned lives.
+    pub fn lock_daemon(&self) -> Result<Flock<File>, StateError> {
+        let path = self.root.join("daemon.lock");
+        let failed = |action, source| StateError::Io { action, path: path.clone(), source };
+        let mut options = OpenOptions::new();
+        let options = options.create(true).truncate(false).read(true).write(true).mode(0o600);
+        let file = options.open(&path).map_err(|error| failed("open", error))?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(file) => {
+                file.set_len(0)
+                    .and_then(|()| (&*file).write_all(std::process::id().to_string().as_bytes()))
+                    .map_err(|error| failed("write", error))?;
+                Ok(file)
+            }
+            Err((mut file, Errno::EWOULDBLOCK)) => {
+                let mut pid = String::new();
+                let read = file.read_to_string(&mut pid).is_ok() && !pid.is_empty();
+                Err(StateError::DaemonRuns { path: self.root.clone(), pid: read.then_some(pid) })
+            }
+            Err((_, errno)) => Err(failed("lock", errno.into())),
+        }
     }
 
     /// A run's journal.
@@ -144,6 +178,28 @@ impl StateDir {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Keeps what is known of the schedules.
+    pub fn keep_schedules(&self, book: &Book) -> Result<(), StateError> {
+        let path = self.schedules_path();
+        let text = serde_json::to_vec_pretty(book)
+            .map_err(|error| StateError::Damaged { path: path.clone(), reason: error.to_string() })?;
+        write_durably(&path, &text)
+    }
+
+    /// What is known of the schedules; nothing at first.
+    pub fn schedules(&self) -> Result<Book, StateError> {
+        let path = self.schedules_path();
+        let text = match fs::read(&path) {
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(Book::new()),
+            text => text.map_err(|source| StateError::Io { action: "read", path: path.clone(), source })?,
+        };
+        serde_json::from_slice(&text).map_err(|error| StateError::Damaged { path, reason: error.to_string() })
+    }
+
+    fn schedules_path(&self) -> PathBuf {
+        self.root.join("schedules.json")
     }
 
     fn evidence_path(&self, instance: &InstanceName) -> PathBuf {

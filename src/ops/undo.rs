@@ -270,6 +270,8 @@ mod tests {
             instances: vec![instance.clone()],
             started_at: format!("2026-03-20T03:00:{second:02}Z"),
             last_at: String::new(),
+            occasion: None,
+            stopped: false,
             outcome,
             failure: None,
             at_step: None,

@@ -267,7 +267,12 @@ where
                         tracing::info!(run = %cx.run, step = %name, error = %text, "step failed");
                         cx.events.emit(Event::StepFailed { step: name.clone(), error: text.clone(), undo: false });
                         failure = Some((name.clone(), error));
-                        Record::Failed { step, at: cx.now(), error: text }
+                        // A step that was asked to stop has not failed, and what it says is only how it stopped.
+                        if cx.cancel.is_cancelled() && !state.is_kept(step) {
+                            Record::RollBack { at: cx.now(), reason: format!("stopped in `{name}`: {text}") }
+                        } else {
+                            Record::Failed { step, at: cx.now(), error: text }
+                        }
                     }
                 };
                 journal.append(&record).await?;

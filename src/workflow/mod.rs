@@ -28,5 +28,5 @@ mod replay;
 pub use drive::{DriveError, Driven, Guard, LeftAsIs, Retry, RunCx, Step, StepError, UndoKind, chain, drive, shapes};
 pub use event::{Event, EventSink, Silent};
 pub use journal::{FileJournal, Journal, JournalError, read_header};
-pub use record::{Header, JOURNAL_FORMAT, Record};
+pub use record::{Header, JOURNAL_FORMAT, Occasion, Record};
 pub use replay::{IllegalRecord, Next, Outcome, RunState, StepShape, StepState};

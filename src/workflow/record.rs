@@ -26,6 +26,20 @@ pub struct Header {
     pub parameters: Value,
     /// RFC 3339, UTC.
     pub started_at: String,
+    /// The moment of a schedule that it serves; `None` where a person began it. Part of the line that makes the run
+    /// exist, so that a moment is served exactly if its run exists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub occasion: Option<Occasion>,
+}
+
+/// One planned moment of a schedule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Occasion {
+    /// Which schedule, and for which instance if it has several.
+    pub schedule: String,
+    /// Its planned moment.
+    pub planned_at: jiff::Timestamp,
 }
 
 /// One line after the first. Never reordered, never edited, only appended.

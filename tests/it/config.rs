@@ -71,7 +71,7 @@ fn the_template_shows_every_setting_and_its_default() {
     // A setting is shown once, whichever instance it is shown for, and in a list for the first item.
     let general = |key: &str| match key.strip_prefix("instances.").and_then(|rest| rest.split_once('.')) {
         Some((_, key)) => format!("instances.*.{key}"),
-        None => key.to_owned(),
+        None => key.replace("schedule[1]", "schedule[0]"),
     };
     let mut shown: BTreeMap<String, bool> = BTreeMap::new();
     for setting in whole.settings() {
@@ -209,6 +209,37 @@ fn a_stage_that_is_no_instance_is_named() {
     let text = format!("[pipeline]\nimage = \"a/b\"\n{LEAST}");
     let error = load(&text, &[]).unwrap_err();
     insta::assert_snapshot!(error);
+}
+
+#[test]
+fn everything_wrong_with_schedules_is_named() {
+    let schedules = [
+        "name = \"a\"\ncron = \"61 * * * *\"\nzone = \"Europe/Berlim\"\ncatch_up = \"1s\"\njiter = \"1m\"",
+        "name = \"b\"\ncron = \"@daily\"\nversion = \"v2.1\"\ninstances = [\"stagin\"]",
+        "name = \"b\"\ncron = \"0 0 30 2 *\"\naction = \"upgrade\"\nversion = \"latest\"",
+        "name = \"b\"\ncron = \"0 0 * * *\"\naction = \"upgrade\"\nversion = \"v2.1\"",
+        "action = \"prune\"",
+    ];
+    let text: String = schedules.iter().map(|schedule| format!("[[schedule]]\n{schedule}\n")).collect();
+    let error = load(&format!("{text}{LEAST}"), &[]).unwrap_err();
+    for wanted in [
+        "line 3: `schedule[0].cron`: `\"61 * * * *\"` is not a cron expression; write minute, hour",
+        "line 4: `schedule[0].zone`: `\"Europe/Berlim\"` is not a time zone; write an IANA name, such as `\"Europe/Berlin\"`; \
+         did you mean `Europe/Berlin`?",
+        "line 5: `schedule[0].catch_up`: must be from `\"1m\"`",
+        "line 6: `schedule[0].jiter` is not a setting; did you mean `jitter`?",
+        "`schedule[1].version`: only for `action = \"upgrade\"`",
+        "`schedule[1].instances`: `stagin` is no instance",
+        "(it names no moment that ever comes)",
+        "`schedule[2].version`: is a tag that moves",
+        "`schedule[3].name`: another one is called `b` already",
+        "`schedule[3].action`: needs a `[pipeline]`",
+        "`schedule[4].name` is missing",
+        "`schedule[4].cron` is missing",
+        "`schedule[4].action`: `\"prune\"` is not something that can be scheduled",
+    ] {
+        assert!(error.contains(wanted), "{wanted}\n{error}");
+    }
 }
 
 #[test]

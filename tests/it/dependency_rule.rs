@@ -43,11 +43,27 @@ const LAYERS: &[(&str, &[&str])] = &[
             "model",
         ],
     ),
-    ("cli", TOP),
+    ("cli", CLI),
     ("daemon", TOP),
     ("main", &["cli", "app", "config", "telemetry"]),
 ];
 const OPS: &[&str] = &["workflow", "repository", "engine", "store", "instance", "smoke", "promote", "stream", "model"];
+const CLI: &[&str] = &[
+    "daemon",
+    "app",
+    "config",
+    "telemetry",
+    "ops",
+    "workflow",
+    "repository",
+    "engine",
+    "store",
+    "instance",
+    "smoke",
+    "promote",
+    "stream",
+    "model",
+];
 const TOP: &[&str] = &[
     "app",
     "config",
@@ -78,12 +94,14 @@ const HOMES: &[(&str, &[&str])] = &[
     ("bollard", &["src/engine/docker"]),
     ("clap", &["src/cli", "src/main.rs"]),
     ("clap_*", &["src/cli/completions.rs"]),
+    ("croner", &["src/model/due.rs"]),
     ("flate2", &["src/stream"]),
     ("git2", &["src/promote"]),
     ("indicatif", &["src/cli"]),
     ("reqwest", &["src/instance", "src/smoke"]),
     // The last two make or read one small file in memory, as the engine's archive endpoints want it.
     ("tar", &["src/stream", "src/engine/fake", "src/engine/docker/porter.rs", "src/instance/files.rs"]),
+    ("tokio_cron_scheduler", &["src/daemon/ticker.rs"]),
     ("toml", &["src/config"]),
     ("tracing_subscriber", &["src/telemetry.rs"]),
 ];

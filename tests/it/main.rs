@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod config;
+mod daemon;
 mod dependency_rule;
 mod docker;
 mod engine;

@@ -194,6 +194,7 @@ fn header() -> Header {
         steps: vec!["s0".into()],
         parameters: serde_json::json!({}),
         started_at: "2026-01-01T00:00:00Z".into(),
+        occasion: None,
     }
 }
 

@@ -106,6 +106,7 @@ fn header(plan: &Plan, run: &RunId, steps: &[Box<dyn Step<Notes>>]) -> Header {
         steps: steps.iter().map(|step| step.name()).collect(),
         parameters: serde_json::to_value(plan).unwrap(),
         started_at: "2027-01-01T00:00:00Z".into(),
+        occasion: None,
     }
 }
 

@@ -9,18 +9,18 @@ mod content;
 mod crash;
 mod evidence;
 mod fit;
-mod journal;
+pub mod journal;
 mod kill;
 mod memory;
 mod observer;
-mod pair;
+pub mod pair;
 mod plans;
-mod proxy;
+pub mod proxy;
 mod reads;
 mod refusals;
 mod restore;
 mod rollback;
-mod running;
+pub mod running;
 mod side;
 mod undo;
 mod yard;
@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(180);
 
 /// Looks again and again until `look` finds something. The only way in which these tests wait.
-async fn wait_for<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn wait_for<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let give_up = Instant::now() + LIMIT;
     loop {
         if let Some(found) = look().await {

@@ -95,7 +95,8 @@ impl Running {
         Ended { code: status.code(), stdout: self.said("stdout"), stderr: self.said("stderr") }
     }
 
-    fn said(&self, name: &str) -> String {
+    /// What it has written to `stdout` or `stderr` so far.
+    pub fn said(&self, name: &str) -> String {
         String::from_utf8_lossy(&std::fs::read(self.output.path().join(name)).unwrap()).into_owned()
     }
 }
