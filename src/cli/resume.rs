@@ -8,9 +8,9 @@ use crate::app::{App, Repositories};
 use crate::config::Config;
 use crate::model::ids::RunId;
 use crate::ops::history;
-use crate::ops::lock::LockError;
+use crate::ops::lock::{self, LockError};
 use crate::ops::run::{self, RunError};
-use crate::workflow::{Outcome, StepError};
+use crate::workflow::{Outcome, StepError, chain};
 
 /// Take up runs that were cut off; puts service back after a crash
 ///
@@ -100,6 +100,9 @@ pub(super) async fn all(app: &App, on_signal: OnSignal, out: &mut Render) -> Res
             Err(error) => out.failure(&error),
         };
         worst = worst.max(code);
+    }
+    if let Err(error) = lock::clear_dead(tools(app)).await {
+        out.say(&format!("a lock of a dead process stays, and is taken over when it is needed: {}", chain(&error)));
     }
     Ok(worst)
 }

@@ -170,6 +170,20 @@ pub async fn is_free(tools: &Tools, instance: &InstanceName) -> Result<Option<Lo
     Ok(held.filter(|other| !is_dead(other, &us)))
 }
 
+/// Gives back the locks that dead processes of this host hold, such as one that died before its run had a journal.
+pub async fn clear_dead(tools: &Tools) -> Result<(), LockError> {
+    let run = RunId::new("nobody")
+        .map_err(|error| LockError::Identity { what: "a name", source: std::io::Error::other(error) })?;
+    let us = owner(&run, tools.now)?;
+    for instance in tools.instances.keys() {
+        let name = lock_container(tools.container(instance));
+        if let Some(other) = tools.engine.lock_owner(&name).await?.filter(|other| is_dead(other, &us)) {
+            tools.engine.unlock(&name, &other).await?;
+        }
+    }
+    Ok(())
+}
+
 fn owner(run: &RunId, now: fn() -> jiff::Timestamp) -> Result<LockOwner, LockError> {
     let failed = |what| move |source| LockError::Identity { what, source };
     let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map_err(failed("the boot id"))?;
