@@ -60,11 +60,12 @@ pub struct Manifest {
 impl Manifest {
     /// Bytes in the store.
     pub fn stored_bytes(&self) -> u64 {
-        self.parts.iter().map(|part| part.object.stored_bytes).sum::<u64>() + self.definition.stored_bytes
+        let parts = self.parts.iter().map(|part| part.object.stored_bytes);
+        parts.fold(self.definition.stored_bytes, u64::saturating_add)
     }
     /// Bytes of the tars before compression.
     pub fn plain_bytes(&self) -> u64 {
-        self.parts.iter().map(|part| part.plain_bytes).sum()
+        self.parts.iter().map(|part| part.plain_bytes).fold(0, u64::saturating_add)
     }
 }
 

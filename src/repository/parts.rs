@@ -10,7 +10,7 @@ use crate::model::layout::{definition_key, part_key};
 use crate::model::manifest::{Manifest, ObjectRecord, PartRecord};
 use crate::model::part::PartPlan;
 use crate::store::StoreError;
-use crate::stream::tar::walk;
+use crate::stream::tar::{confined, walk};
 use crate::stream::{ByteStream, Digest, StreamError, cancellable, checked, digest, gunzip, gzip, metered};
 
 const DEFINITION_BYTES_MAX: u64 = 16 << 20;
@@ -48,14 +48,14 @@ impl Repository {
     }
 
     /// The plain tar of a part. It ends cleanly only if every stored byte, every plain byte and the archive's end are
-    /// what they were when it was written; whatever came before an error must be thrown away.
+    /// what they were when it was written, and if no entry lies outside of what the part covers; whatever came before
+    /// an error must be thrown away.
     pub async fn read_part(&self, record: &PartRecord) -> Result<ByteStream, RepositoryError> {
         let key = record.object.key.to_string();
         let stored = self.store.get_stream(&record.object.key).await?;
         let stored = checked(stored, key.clone(), digest_of(&record.object));
         let plain = Digest { bytes: record.plain_bytes, sha256: record.plain_sha256.clone() };
-        let (tar, _) = walk(checked(gunzip(stored), key, plain));
-        Ok(tar)
+        Ok(confined(checked(gunzip(stored), key, plain), &record.plan.cover))
     }
 
     /// Writes the container's definition of a snapshot. It holds the environment, and so secrets: whoever may read

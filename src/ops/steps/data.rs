@@ -65,9 +65,7 @@ impl Step<Notes> for VerifySnapshot {
 
     async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
         let (manifest, definition) = fetched(&self.at, cx, notes)?;
-        let meter = Meter::new(cx, &format!("verify {}", manifest.id), manifest.plain_bytes());
-        self.at.tools.repository.verify(&manifest, cx.cancel.clone(), meter.progress()).await?;
-        // Room for both, before anything is stopped. What is not there yet has all the room of its file system.
+        // Room for both, before hours of reading. What is not there yet has all the room of its file system.
         for destination in mounts_of(&plans(&manifest)) {
             let Some(mount) = definition.mounts.iter().find(|mount| mount.destination == destination) else {
                 return Err(format!(
@@ -78,23 +76,29 @@ impl Step<Notes> for VerifySnapshot {
             let listing =
                 self.at.list(cx, &mount.source, super::look::list_request(Default::default(), Vec::new())).await?;
             let records = manifest.parts.iter().filter(|part| part.plan.mount == destination);
-            let (bytes, entries) = records.fold((0, 0), |sum, part| (sum.0 + part.plain_bytes, sum.1 + part.entries));
-            let short = listing.free_bytes < bytes + bytes / 20 || listing.free_inodes < entries;
+            // The numbers come from the store, where anything may have been written.
+            let (bytes, entries) = records.fold((0_u64, 0_u64), |sum, part| {
+                (sum.0.saturating_add(part.plain_bytes), sum.1.saturating_add(part.entries))
+            });
+            let needed_bytes = bytes.saturating_add(bytes / 20);
+            let short = listing.free_bytes < needed_bytes || listing.free_inodes < entries;
             if short {
                 return Err(Box::new(super::look::NotFit::NoRoom {
                     instance: self.at.instance.clone(),
                     source_text: mount.source.to_string(),
                     free_bytes: listing.free_bytes,
-                    needed_bytes: bytes + bytes / 20,
+                    needed_bytes,
                 }));
             }
         }
-        // The very container that is to come, before anything is stopped.
+        // The very container that is to come, before anything is read and long before anything is stopped.
         let at = &self.at;
         at.can_be_created(cx, &at.to_come(cx, notes)?).await?;
         let data: Vec<MountSource> =
             data_mounts(&definition.mounts, &manifest)?.into_iter().map(|(_, source)| source).collect();
-        at.nobody_else_writes(&data).await
+        at.nobody_else_writes(&data).await?;
+        let meter = Meter::new(cx, &format!("verify {}", manifest.id), manifest.plain_bytes());
+        Ok(self.at.tools.repository.verify(&manifest, cx.cancel.clone(), meter.progress()).await?)
     }
 
     fn undo_kind(&self) -> UndoKind {

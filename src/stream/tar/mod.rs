@@ -6,9 +6,11 @@
 //!
 //! ```text
 //! parse ─► walk      passes the bytes on, and fails where the archive is cut short or would escape
+//!       ├► confined  the same, and fails where an entry lies outside of its part
 //!       └► retarget  writes each header anew under another name, leaves entries out, joins archives
 //! ```
 
+mod confine;
 mod encode;
 mod header;
 mod parse;
@@ -18,7 +20,7 @@ mod walk;
 
 pub use parse::{Entry, Event, Parser};
 pub use retarget::{Source, join, place};
-pub use walk::{EntryCount, walk};
+pub use walk::{EntryCount, confined, walk};
 
 /// Tar comes in blocks of this size.
 pub(crate) const BLOCK_BYTES: usize = 512;

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt, stream};
 use tidegate_porter::protocol::{FOLDER, MARKER};
 
+use super::confine::parts_of;
 use super::encode::{encode, end};
 use super::header::Kind;
 use super::parse::{Entry, Event, Parser};
@@ -157,9 +158,4 @@ fn pass(entry: &Entry, rename: &Rename, leave_out: &[Path], output: &mut BytesMu
     };
     encode(entry, rename.full(&within, entry.name.ends_with(b"/")), link, output);
     Ok(true)
-}
-
-/// The components of a path, without empty ones and `.`.
-fn parts_of(path: &[u8]) -> Path {
-    path.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".").map(<[u8]>::to_vec).collect()
 }

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::parse::{Event, Parser};
+use super::confine::Confined;
+use super::parse::{Entry, Event, Parser};
+use crate::model::part::Cover;
 use crate::stream::{ByteStream, StreamError};
 
 /// How many entries passed so far; all of them once the stream has ended.
@@ -28,19 +30,34 @@ impl EntryCount {
 /// Docker's archive endpoint answers 200 and ends the response cleanly even when a file shrank while it was read;
 /// everything after that file is then missing. Only the archive itself tells.
 pub fn walk(input: ByteStream) -> (ByteStream, EntryCount) {
+    judged(input, |_| Ok(()))
+}
+
+/// As [`walk`]; also fails where an entry lies outside of `cover` or below a symbolic link. For archives of the store,
+/// which somebody may have replaced.
+pub fn confined(input: ByteStream, cover: &Cover) -> ByteStream {
+    let mut places = Confined::to(cover);
+    judged(input, move |entry| places.judge(entry)).0
+}
+
+fn judged(
+    input: ByteStream,
+    judge: impl FnMut(&Entry) -> Result<(), StreamError> + Send + 'static,
+) -> (ByteStream, EntryCount) {
     let count = EntryCount::default();
-    let state = (input, Parser::default(), count.clone());
-    let output = stream::try_unfold(state, |(mut input, mut parser, count)| async move {
+    let state = (input, Parser::default(), count.clone(), judge);
+    let output = stream::try_unfold(state, |(mut input, mut parser, count, mut judge)| async move {
         let Some(block) = input.try_next().await? else {
             return parser.finish().map(|()| None);
         };
         let mut data = block.clone();
         while let Some(event) = parser.next(&mut data)? {
-            if matches!(event, Event::Entry(_)) {
+            if let Event::Entry(entry) = event {
+                judge(&entry)?;
                 count.add_one();
             }
         }
-        Ok::<_, StreamError>(Some((block, (input, parser, count))))
+        Ok::<_, StreamError>(Some((block, (input, parser, count, judge))))
     });
     (output.boxed(), count)
 }

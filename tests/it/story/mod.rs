@@ -22,6 +22,7 @@ mod restore;
 mod rollback;
 pub mod running;
 mod side;
+mod store;
 mod undo;
 mod yard;
 

@@ -2,6 +2,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use tar::{Builder, EntryType, Header};
+use tidegate::model::part::Cover;
 use tidegate::stream::StreamError;
 use tidegate::stream::tar::{Parser, join, place, walk};
 
@@ -214,5 +215,55 @@ fn sizes_that_octal_cannot_hold() {
         let mut end = Bytes::from_static(&[0; 1024]);
         while parser.next(&mut end).unwrap().is_some() {}
         parser.finish().unwrap();
+    }
+}
+
+/// The part of these tests covers `data` without `data/log`, and the folder `git`.
+fn confined(bytes: &[u8]) -> Result<(), StreamError> {
+    let own = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
+    let cover = Cover { include: own(&["data", "git"]), exclude: own(&["data/log", "git/deep/other"]) };
+    now(tidegate::stream::tar::confined(body(bytes, 700), &cover)).map(drop)
+}
+
+fn entry(name: &str, kind: EntryType, link: &str) -> Vec<u8> {
+    let mut header = header(name.as_bytes(), 0);
+    header.set_entry_type(kind);
+    header.as_mut_bytes()[157..157 + link.len()].copy_from_slice(link.as_bytes());
+    header.set_cksum();
+    header.as_bytes().to_vec()
+}
+
+#[test]
+fn nothing_lies_outside_of_its_part() {
+    let file = |name| entry(name, EntryType::Regular, "");
+    let link = |name, to| entry(name, EntryType::Symlink, to);
+    let hard = |name, to| entry(name, EntryType::Link, to);
+    let folder = |name| entry(name, EntryType::Directory, "");
+    // Wherever a link leads, it is only a link.
+    let fine =
+        [folder("data/"), file("data/a"), link("data/b", "/etc"), link("git/c", "../../../x"), hard("git/d", "data/a")];
+    confined(&ended(&fine.iter().map(Vec::as_slice).collect::<Vec<_>>())).unwrap();
+    let bad: &[(&str, Vec<Vec<u8>>)] = &[
+        ("another place", vec![file("logs/a")]),
+        ("beside it", vec![file("database")]),
+        ("the root", vec![folder("./")]),
+        ("what belongs to another part", vec![file("data/log/a")]),
+        ("what is ours", vec![file(".tidegate/run/aside/x")]),
+        ("the marker", vec![file("./.tidegate-filling")]),
+        ("through a link", vec![link("data/b", "/etc"), file("data/b/passwd")]),
+        ("through a link, spelled otherwise", vec![link("data//./b", ".."), file("data/b/../x")]),
+        ("through a link far above", vec![link("git/c", "."), folder("git/c/d/e/")]),
+        ("a folder in a link's place", vec![link("data/b", "/etc"), folder("data/b/"), file("data/b/passwd")]),
+        ("a hard link to somewhere else", vec![hard("data/b", "logs/a")]),
+        ("a hard link through a link", vec![link("data/b", "/etc"), hard("data/c", "data/b/shadow")]),
+        ("a link on another part's way", vec![link("git/deep", "/etc")]),
+        ("a link in another part's place", vec![link("data/log", "/etc")]),
+    ];
+    for (what, entries) in bad {
+        let found = confined(&ended(&entries.iter().map(Vec::as_slice).collect::<Vec<_>>()));
+        assert!(
+            matches!(found, Err(StreamError::UnsupportedEntry { .. } | StreamError::EscapingEntry { .. })),
+            "{what}: {found:?}"
+        );
     }
 }
