@@ -191,11 +191,9 @@ async fn store(config: &Config) -> Result<Arc<dyn ObjectStore>, AppError> {
         StoreUrl::Folder(path) => {
             // Only the default place is made by itself: elsewhere a folder that is missing may be a disk that is
             // not mounted.
-            if path.starts_with(&config.state_dir) {
-                let made = std::fs::create_dir_all(path);
-                made.map_err(|source| StateError::Io { action: "make the folder", path: path.clone(), source })?;
-            }
-            Ok(Arc::new(DirStore::open(path).await?))
+            let ours = path.starts_with(&config.state_dir);
+            let store = if ours { DirStore::open_or_make(path).await? } else { DirStore::open(path).await? };
+            Ok(Arc::new(store))
         }
         StoreUrl::S3 { bucket, prefix } => {
             let credentials = match &ours.credentials {

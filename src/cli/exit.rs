@@ -88,7 +88,16 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
         return Some(REFUSED);
     }
     if matches!(cause.downcast_ref(), Some(EngineError::Unreachable { .. }))
-        || matches!(cause.downcast_ref(), Some(StoreError::Unreachable { .. } | StoreError::Denied { .. }))
+        || matches!(
+            cause.downcast_ref(),
+            Some(
+                StoreError::Unreachable { .. }
+                    | StoreError::Untrusted { .. }
+                    | StoreError::WrongRegion { .. }
+                    | StoreError::Denied { .. }
+                    | StoreError::NoBucket { .. }
+            )
+        )
     {
         return Some(UNREACHABLE);
     }
@@ -154,12 +163,22 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
     }
     if let Some(error) = cause.downcast_ref::<StoreError>() {
         return match error {
-            StoreError::Unreachable { .. } => {
-                some("look at `store.url` and `store.endpoint`, and whether that server answers from this host")
+            StoreError::Unreachable { .. } => some(
+                "look at `store.url` and `store.endpoint`: does that server answer from this host, is that folder mounted?",
+            ),
+            StoreError::Untrusted { .. } => some(
+                "if that server is the right one, name the certificate of its authority in `store.ca_file`; nothing was sent to it",
+            ),
+            StoreError::WrongRegion { region: Some(region), .. } => {
+                Some(format!("the bucket says that it is in `{region}`: set `store.region`"))
             }
-            StoreError::Denied { .. } => {
-                some("look at the store's keys (AWS_ACCESS_KEY_ID, or `store.access_key_id`) and what they may do")
+            StoreError::WrongRegion { region: None, .. } => {
+                some("set `store.region` (or AWS_REGION) to the bucket's, and look at `store.endpoint`")
             }
+            StoreError::Denied { .. } => some(
+                "look at the store's keys (AWS_ACCESS_KEY_ID, or `store.access_key_id`) and what they may do: \
+                 they must read, write, list and delete",
+            ),
             StoreError::NoBucket { bucket, .. } => Some(format!("make the bucket `{bucket}`, or correct `store.url`")),
             StoreError::Full { .. } => some("make room in the store, then run it again"),
             StoreError::TooManyParts { .. } => some("raise `store.part_size`"),
@@ -170,6 +189,9 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
         return match error {
             RepositoryError::NotThere { .. } => {
                 some("is `store.url` the right one? the first `tidegate snapshot` makes a repository there")
+            }
+            RepositoryError::NotWhole { .. } => {
+                some("`tidegate snapshots` lists the others; keep what is there until somebody has looked at it")
             }
             _ => None,
         };

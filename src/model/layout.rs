@@ -21,6 +21,14 @@ pub fn repository_key() -> ObjectKey {
     ObjectKey("repository.json".into())
 }
 
+/// Written before an instance is stopped, to see that the store takes objects; what it says does not matter.
+pub fn probe_key() -> ObjectKey {
+    ObjectKey("probe.json".into())
+}
+
+/// Where parts lie; with a trailing `/`. Only there are uploads large enough to be left unfinished.
+pub const PARTS_PREFIX: &str = "parts/";
+
 /// A part's bytes.
 pub fn part_key(snapshot: &SnapshotId, part: &PartName) -> ObjectKey {
     ObjectKey(format!("parts/{snapshot}/{part}.tar.gz"))

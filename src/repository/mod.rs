@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! repository.json                            that there is a repository, and its format
+//! probe.json                                 that objects can be written; see [`Repository::probe`]
 //! parts/<snapshot>/<part>.tar.gz             a part's files
 //! parts/<snapshot>/definition.json           the container's definition
 //! snapshots/<instance>/<seq>-<time>-<id>.json   the manifest, written last: the commit point
@@ -16,19 +17,23 @@ mod parts;
 mod verify;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use self::error::{Problem, ProblemKind, RepositoryError};
 pub use self::manifests::ManifestEntry;
-use crate::model::layout::repository_key;
+use crate::model::ids::InstanceName;
+use crate::model::layout::{PARTS_PREFIX, manifest_prefix, probe_key, repository_key};
 use crate::model::manifest::FORMAT;
 use crate::store::{ObjectStore, StoreError};
 
 /// Told of bytes as they pass. Called often; must not block.
 pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
 
+/// How long the parts of an upload that was never finished are kept.
+pub const UNFINISHED_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 const HEADER_BYTES_MAX: u64 = 64 << 10;
 const HEADER_KIND: &str = "tidegate-repository";
 
@@ -87,6 +92,19 @@ impl Repository {
         store.put(&repository_key(), Bytes::from(text)).await?;
         tracing::info!(store = store.describe(), "repository made");
         Self::open(store).await
+    }
+
+    /// Whether the store takes objects and lists them: whoever stops an instance for a snapshot asks before.
+    pub async fn probe(&self, instance: &InstanceName) -> Result<(), RepositoryError> {
+        self.store.put(&probe_key(), Bytes::from_static(b"{}\n")).await?;
+        self.store.list(&manifest_prefix(instance)).await?;
+        Ok(())
+    }
+
+    /// Removes parts of uploads that died more than [`UNFINISHED_KEPT`] ago; how many there were. An upload that still
+    /// runs is never that old, and nothing outside our prefix is looked at.
+    pub async fn sweep(&self) -> Result<u64, RepositoryError> {
+        Ok(self.store.sweep(PARTS_PREFIX, UNFINISHED_KEPT).await?)
     }
 
     /// How a person would name the store.

@@ -3,6 +3,7 @@
 //! Putting service back after a crash mostly needs the engine alone; it must not fail because the store is away.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -49,6 +50,9 @@ impl ObjectStore for AbsentStore {
         self.refuse()
     }
     async fn delete(&self, _key: &ObjectKey) -> Result<(), StoreError> {
+        self.refuse()
+    }
+    async fn sweep(&self, _prefix: &str, _age: Duration) -> Result<u64, StoreError> {
         self.refuse()
     }
     fn describe(&self) -> String {

@@ -2,13 +2,13 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use tokio::fs::{self, File};
+use nix::fcntl::OFlag;
+use tokio::fs::{self, File, OpenOptions};
 use tokio::io::AsyncWriteExt;
 use tokio_util::io::ReaderStream;
 
@@ -20,28 +20,29 @@ use crate::stream::{ByteStream, StreamError, exactly};
 
 /// Where files lie until they are whole. No key can name anything in it.
 const UNFINISHED: &str = ".unfinished";
-/// Older files there are what a crash left behind.
-const UNFINISHED_MOST: Duration = Duration::from_secs(7 * 24 * 3600);
 const READ_BYTES: usize = 256 << 10;
 
 /// Objects as files below a folder.
 #[derive(Debug)]
 pub struct DirStore {
     root: PathBuf,
-    written: AtomicU64,
+    /// Whether the first write makes the folder.
+    makes_root: bool,
 }
 
 impl DirStore {
-    /// The folder must be there: a backup disk that is not mounted must not be taken for an empty store.
+    /// The folder must be there: a backup disk that is not mounted must not be taken for an empty store. Changes
+    /// nothing.
     pub async fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        let store = Self { root: root.into(), written: AtomicU64::new(0) };
+        let store = Self { root: root.into(), makes_root: false };
         store.reachable().await?;
-        let unfinished = store.root.join(UNFINISHED);
-        let prepare = async {
-            fs::create_dir_all(&unfinished).await?;
-            sweep(&unfinished).await
-        };
-        prepare.await.map_err(|error| store.failed("open the folder", error))?;
+        Ok(store)
+    }
+
+    /// As [`DirStore::open`], but a folder that is not there counts as an empty one, and the first write makes it.
+    pub async fn open_or_make(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let store = Self { root: root.into(), makes_root: true };
+        store.reachable().await?;
         Ok(store)
     }
 
@@ -50,8 +51,27 @@ impl DirStore {
         match fs::metadata(&self.root).await {
             Ok(found) if found.is_dir() => Ok(()),
             Ok(_) => Err(unreachable("it is not a folder".into())),
+            Err(error) if self.makes_root && error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(unreachable(error.into())),
         }
+    }
+
+    /// A new file of nobody else's. Several processes, of several hosts, may write to one folder, and their numbers may
+    /// be the same.
+    async fn begin(&self) -> io::Result<(File, Unfinished)> {
+        let folder = self.root.join(UNFINISHED);
+        if self.makes_root && !fs::try_exists(&self.root).await? {
+            fs::create_dir_all(&self.root).await?;
+            File::open(self.root.parent().unwrap_or(&self.root)).await?.sync_all().await?;
+        }
+        match fs::create_dir(&folder).await {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        // The guard first: whoever drops this while the file is being made must not leave it.
+        let unfinished = Unfinished(folder.join(format!("{}-{:016x}", std::process::id(), rand::random::<u64>())));
+        let file = OpenOptions::new().write(true).create_new(true).open(&unfinished.0).await?;
+        Ok((file, unfinished))
     }
 
     fn path(&self, key: &ObjectKey) -> Result<PathBuf, StoreError> {
@@ -84,7 +104,7 @@ impl DirStore {
 
     /// A file that is not there is `None`, unless the whole folder is gone.
     async fn size(&self, key: &ObjectKey) -> Result<Option<u64>, StoreError> {
-        match fs::metadata(self.path(key)?).await {
+        match fs::symlink_metadata(self.path(key)?).await {
             Ok(found) if found.is_file() => Ok(Some(found.len())),
             Ok(_) => Ok(None),
             Err(error) if is_missing(&error) => self.reachable().await.map(|()| None),
@@ -95,7 +115,10 @@ impl DirStore {
     async fn open_object(&self, key: &ObjectKey) -> Result<(File, u64), StoreError> {
         let path = self.path(key)?;
         let opened = async {
-            let file = File::open(path).await?;
+            // What lies there may be a pipe, and opening that must not wait for somebody to write; or a link, which
+            // is no object wherever it leads.
+            let flags = OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW;
+            let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).await?;
             let about = file.metadata().await?;
             if about.is_file() { Ok((file, about.len())) } else { Err(io::ErrorKind::NotFound.into()) }
         };
@@ -116,11 +139,8 @@ impl ObjectStore for DirStore {
     async fn put_stream(&self, key: &ObjectKey, mut body: ByteStream) -> Result<PutReceipt, StoreError> {
         let target = self.path(key)?;
         self.reachable().await?;
-        let number = self.written.fetch_add(1, Ordering::Relaxed);
-        let unfinished = self.root.join(UNFINISHED).join(format!("{}-{number}", std::process::id()));
-        let unfinished = Unfinished(unfinished);
         let failed = |error| self.write_failed(key, error);
-        let mut file = File::create(&unfinished.0).await.map_err(failed)?;
+        let (mut file, unfinished) = self.begin().await.map_err(failed)?;
         let mut running = Running::default();
         while let Some(block) = body.next().await {
             let block = block.map_err(|source| StoreError::Source { key: key.clone(), source })?;
@@ -203,6 +223,14 @@ impl ObjectStore for DirStore {
         }
     }
 
+    async fn sweep(&self, _prefix: &str, age: Duration) -> Result<u64, StoreError> {
+        match remove_older(&self.root.join(UNFINISHED), age).await {
+            Ok(removed) => Ok(removed),
+            Err(error) if is_missing(&error) => Ok(0),
+            Err(error) => Err(self.failed("remove unfinished files", error)),
+        }
+    }
+
     fn describe(&self) -> String {
         format!("`{}`", self.root.display())
     }
@@ -230,21 +258,24 @@ async fn settle(root: &Path, from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes what a crash left behind long ago.
-async fn sweep(unfinished: &Path) -> io::Result<()> {
-    let Some(limit) = SystemTime::now().checked_sub(UNFINISHED_MOST) else { return Ok(()) };
+/// Removes what a crash left behind. A file that is being written is as young as its last block.
+async fn remove_older(unfinished: &Path, age: Duration) -> io::Result<u64> {
+    let Some(limit) = SystemTime::now().checked_sub(age) else { return Ok(0) };
     let mut entries = fs::read_dir(unfinished).await?;
+    let mut removed = 0;
     while let Some(entry) = entries.next_entry().await? {
         let stale = entry.metadata().await.and_then(|about| about.modified()).is_ok_and(|at| at < limit);
-        if stale && let Err(error) = fs::remove_file(entry.path()).await {
-            tracing::warn!(path = %entry.path().display(), %error, "unfinished file not removed");
+        if stale {
+            fs::remove_file(entry.path()).await?;
+            removed += 1;
         }
     }
-    Ok(())
+    Ok(removed)
 }
 
 fn is_missing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    let is_link = error.raw_os_error() == Some(nix::errno::Errno::ELOOP as i32);
+    is_link || matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 #[cfg(test)]
@@ -253,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_told_from_other_trouble() {
-        let store = DirStore { root: "/backup".into(), written: AtomicU64::new(0) };
+        let store = DirStore { root: "/backup".into(), makes_root: false };
         let key = ObjectKey("a".into());
         let failed = |number| store.write_failed(&key, io::Error::from_raw_os_error(number));
         assert!(matches!(failed(28), StoreError::Full { .. }), "ENOSPC");

@@ -28,6 +28,8 @@ pub enum Verb {
     List,
     /// [`ObjectStore::delete`].
     Delete,
+    /// [`ObjectStore::sweep`].
+    Sweep,
 }
 
 /// What goes wrong.
@@ -168,6 +170,11 @@ impl ObjectStore for FaultyStore {
     async fn delete(&self, key: &ObjectKey) -> Result<(), StoreError> {
         let fault = self.meet(Verb::Delete).await?;
         let done = self.inner.delete(key).await;
+        self.answer(fault, done)
+    }
+    async fn sweep(&self, prefix: &str, age: Duration) -> Result<u64, StoreError> {
+        let fault = self.meet(Verb::Sweep).await?;
+        let done = self.inner.sweep(prefix, age).await;
         self.answer(fault, done)
     }
     fn describe(&self) -> String {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -80,6 +81,10 @@ impl ObjectStore for MemoryStore {
     async fn delete(&self, key: &ObjectKey) -> Result<(), StoreError> {
         self.objects().remove(key);
         Ok(())
+    }
+
+    async fn sweep(&self, _prefix: &str, _age: Duration) -> Result<u64, StoreError> {
+        Ok(0)
     }
 
     fn describe(&self) -> String {

@@ -10,6 +10,7 @@ pub mod memory;
 pub mod s3;
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -26,7 +27,8 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     /// early, end `body` with an error; the upload is then aborted.
     async fn put_stream(&self, key: &ObjectKey, body: ByteStream) -> Result<PutReceipt, StoreError>;
 
-    /// Writes a small object in one request, durably; an object of that name is replaced.
+    /// Writes a small object in one request, durably; an object of that name is replaced. After an error the old
+    /// object is there, or the new one, each whole; doing it again is safe.
     async fn put(&self, key: &ObjectKey, body: Bytes) -> Result<(), StoreError>;
 
     /// Reads an object. Where the connection breaks it goes on by a range request, as long as the
@@ -44,6 +46,10 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
 
     /// Deleting what is not there is `Ok`.
     async fn delete(&self, key: &ObjectKey) -> Result<(), StoreError>;
+
+    /// Removes what writes below `prefix` that never ended have left behind, if it is older than `age`; how many there
+    /// were. A store that leaves nothing, or that cannot tell, has 0.
+    async fn sweep(&self, prefix: &str, age: Duration) -> Result<u64, StoreError>;
 
     /// How a person would name it, such as `s3://bucket/prefix at http://127.0.0.1:9000`.
     fn describe(&self) -> String;
@@ -75,6 +81,28 @@ pub enum StoreError {
     Unreachable {
         /// [`ObjectStore::describe`].
         store: String,
+        /// Why.
+        #[source]
+        source: BoxError,
+    },
+    /// The server answers, and its certificate is not trusted.
+    #[error("the certificate of the store {store} is not trusted")]
+    Untrusted {
+        /// [`ObjectStore::describe`].
+        store: String,
+        /// Why.
+        #[source]
+        source: BoxError,
+    },
+    /// The bucket is in another region than the one that requests are signed for.
+    #[error("the store {store} is not in the region that it was asked in, so it did not {action}")]
+    WrongRegion {
+        /// [`ObjectStore::describe`].
+        store: String,
+        /// What was tried, such as ``write `x` ``.
+        action: String,
+        /// Where it says that it is.
+        region: Option<String>,
         /// Why.
         #[source]
         source: BoxError,

@@ -1,10 +1,12 @@
 //! What every store promises, checked on every store; and what only one of them can get wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it fails")]
 mod contract;
-mod dir;
-mod proxy;
+pub(crate) mod dir;
+mod faults;
+mod moto;
+pub(crate) mod proxy;
 mod s3;
-mod tls;
+pub(crate) mod tls;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -52,6 +54,23 @@ pub fn broken_body(bytes: &Bytes) -> ByteStream {
     body(bytes).chain(stream::iter([Err(StreamError::Cancelled)])).boxed()
 }
 
+/// The bucket `snapshots` of the server at `endpoint`.
+pub fn options_at(endpoint: String) -> S3Options {
+    S3Options {
+        bucket: "snapshots".into(),
+        prefix: "/deep/er/".into(),
+        endpoint: Some(endpoint),
+        region: Some("us-east-1".into()),
+        path_style: true,
+        ca_file: None,
+        part_bytes: PART_BYTES as u64,
+        parts_in_flight: 3,
+        stall_timeout: Duration::from_secs(20),
+        checksums: Checksums::Always,
+        credentials: S3Credentials::Key { id: "test".into(), secret: SECRET.into() },
+    }
+}
+
 /// An S3 server in this process, over real HTTP, with signatures checked.
 pub struct Bucket {
     pub server: Server,
@@ -72,19 +91,7 @@ impl Bucket {
     }
 
     pub fn options(&self) -> S3Options {
-        S3Options {
-            bucket: "snapshots".into(),
-            prefix: "/deep/er/".into(),
-            endpoint: Some(self.server.endpoint()),
-            region: Some("us-east-1".into()),
-            path_style: true,
-            ca_file: None,
-            part_bytes: PART_BYTES as u64,
-            parts_in_flight: 3,
-            stall_timeout: Duration::from_secs(20),
-            checksums: Checksums::Always,
-            credentials: S3Credentials::Key { id: "test".into(), secret: SECRET.into() },
-        }
+        options_at(self.server.endpoint())
     }
 
     pub async fn store(&self) -> S3Store {

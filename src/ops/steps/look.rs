@@ -205,12 +205,15 @@ impl Look {
         })
     }
 
-    /// Asks the app's own settings, through a helper, whether its mounts hold all of its data.
+    /// Asks the store whether it takes objects, and the app's own settings, through a helper, whether its mounts hold
+    /// all of its data.
     async fn preflight(&self, cx: &RunCx, definition: &Definition, parts: &[PartPlan]) -> Result<(), StepError> {
         let at = &self.at;
         if self.purpose == Purpose::Restore {
             return Ok(());
         }
+        // What the store would refuse later must not cost the instance a rest.
+        at.tools.repository.probe(&at.instance).await?;
         let helper = layout::helper_container(&cx.run, &at.instance);
         let destinations = mounts_of(parts);
         let source_of = |destination: &String| definition.mounts.iter().find(|mount| mount.destination == *destination);

@@ -14,7 +14,7 @@ use crate::model::part::{PartPlan, mounts_of};
 use crate::ops::history;
 use crate::ops::notes::{Before, Notes, SnapshotNotes};
 use crate::stream::{self, StreamError};
-use crate::workflow::{Outcome, RunCx, Step, StepError, UndoKind};
+use crate::workflow::{Outcome, RunCx, Step, StepError, UndoKind, chain};
 
 /// Streams every part from a never-started helper container to the store, in one pass, without a temporary file.
 #[derive(Debug)]
@@ -175,7 +175,8 @@ impl Step<Notes> for Publish {
     }
 }
 
-/// Deletes what old restores have set aside, now that a later verified snapshot exists.
+/// Deletes what old restores have set aside, now that a later verified snapshot exists, and what uploads that died long
+/// ago have left in the store. The store's part is best effort: the snapshot is there either way.
 #[derive(Debug)]
 pub struct Tidy {
     /// Where.
@@ -195,6 +196,11 @@ impl Step<Notes> for Tidy {
     async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
         let at = &self.at;
         let before = at.before_or_fail(cx, notes)?;
+        match at.tools.repository.sweep().await {
+            Ok(0) => {}
+            Ok(count) => cx.note(format!("{count} uploads that were never finished are removed from the store")),
+            Err(error) => tracing::warn!(error = %chain(&error), "unfinished uploads not removed"),
+        }
         // What an instance that is not well has now may be worth less than what was set aside.
         if before.unhealthy_because.is_some() {
             return Ok(());

@@ -21,6 +21,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use super::stall::watched;
 use super::{Checksums, PART_BYTES_MIN, S3Credentials, S3Options, S3Store};
 use crate::store::StoreError;
 use crate::stream::BoxError;
@@ -29,7 +30,7 @@ use crate::stream::BoxError;
 pub(super) const ATTEMPTS: u32 = 4;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that carries less than this is as good as dead.
-const BYTES_PER_SECOND_MIN: u64 = 64 << 10;
+pub(super) const BYTES_PER_SECOND_MIN: u64 = 64 << 10;
 
 impl S3Store {
     /// Makes a client; asks the server nothing yet. Fails where the certificates cannot be read.
@@ -58,7 +59,7 @@ impl S3Store {
         let timeouts =
             TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(attempt_timeout);
         let mut shared = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http_client(trust, proxy(endpoint.as_deref())))
+            .http_client(watched(http_client(trust, proxy(endpoint.as_deref())), stall_timeout))
             .region(region)
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())

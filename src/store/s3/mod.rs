@@ -3,11 +3,13 @@
 //! * A body that fits one part is one request; anything else is a multipart upload of parts held in memory, so that
 //!   each can be sent again. An upload fails only when no part is in flight any more, and is then aborted.
 //! * A read that breaks off goes on by a range request, as long as the object's tag is the same.
-//! * The SDK's own guard against slow connections is off; a limit per request takes its place.
+//! * The SDK's own guard against slow connections is off; `stall.rs` and a limit per request take its place.
 
 mod connect;
 mod error;
 mod read;
+mod stall;
+mod sweep;
 mod upload;
 
 use std::fmt;
@@ -47,7 +49,8 @@ pub struct S3Options {
     pub part_bytes: u64,
     /// Parts in flight at once, at least 1. Memory in use is about `part_bytes * (parts_in_flight + 1)`.
     pub parts_in_flight: usize,
-    /// How long a read may bring nothing, or a request may take beyond the time that its bytes need.
+    /// How long nothing may move in a read or a request; also what a request may take beyond the time that its bytes
+    /// need on a slow line.
     pub stall_timeout: Duration,
     /// Whether requests carry checksums.
     pub checksums: Checksums,
@@ -197,6 +200,10 @@ impl ObjectStore for S3Store {
             Err(SdkError::ServiceError(error)) if error.raw().status().as_u16() == 404 => self.bucket_is_there().await,
             Err(error) => Err(self.failed("delete", Some(key), error)),
         }
+    }
+
+    async fn sweep(&self, prefix: &str, age: Duration) -> Result<u64, StoreError> {
+        self.abort_old_uploads(prefix, age).await
     }
 
     fn describe(&self) -> String {

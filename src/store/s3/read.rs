@@ -14,8 +14,10 @@ use crate::model::layout::ObjectKey;
 use crate::store::StoreError;
 use crate::stream::{BoxError, ByteStream, StreamError};
 
-/// Breaks in a row, without a byte between them, before a read is given up.
+/// Breaks in a row before a read is given up.
 const BREAKS_MAX: u32 = 6;
+/// Breaks with less than this between them are in a row; a server that gives a few bytes each time never ends.
+const HEADWAY_BYTES: u64 = 64 << 10;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// An object being read.
@@ -26,6 +28,8 @@ pub(super) struct Opened {
     total_bytes: u64,
     read_bytes: u64,
     breaks: u32,
+    /// What had been read at the last break.
+    broke_at: u64,
     body: Body,
 }
 
@@ -48,6 +52,7 @@ impl S3Store {
             total_bytes,
             read_bytes: 0,
             breaks: 0,
+            broke_at: 0,
             body: answer.body,
         })
     }
@@ -71,7 +76,9 @@ impl Opened {
             let why: BoxError = match tokio::time::timeout(self.store.stall_timeout, self.body.next()).await {
                 Ok(Some(Ok(block))) => {
                     self.read_bytes += block.len() as u64;
-                    self.breaks = 0;
+                    if self.read_bytes - self.broke_at >= HEADWAY_BYTES {
+                        self.breaks = 0;
+                    }
                     if self.read_bytes > self.total_bytes {
                         return Err(self.broken("it is longer than was announced".into()));
                     }
@@ -96,6 +103,7 @@ impl Opened {
         if self.read_bytes >= self.total_bytes {
             return Err(self.broken(why));
         }
+        self.broke_at = self.read_bytes;
         let Some(tag) = self.tag.clone() else { return Err(self.broken(why)) };
         while self.breaks < BREAKS_MAX {
             tracing::debug!(key = %self.key, read_bytes = self.read_bytes, error = %why, "read broke off, going on");

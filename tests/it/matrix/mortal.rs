@@ -272,6 +272,9 @@ impl ObjectStore for MortalStore {
     async fn delete(&self, key: &ObjectKey) -> Result<(), StoreError> {
         self.around(format!("delete {key}"), true, self.inner.delete(key)).await
     }
+    async fn sweep(&self, prefix: &str, age: Duration) -> Result<u64, StoreError> {
+        self.around(format!("sweep {prefix}"), true, self.inner.sweep(prefix, age)).await
+    }
     fn describe(&self) -> String {
         "the store of the matrix".into()
     }

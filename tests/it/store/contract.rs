@@ -8,6 +8,7 @@ use tidegate::store::s3::{Checksums, S3Options, S3Store};
 use tidegate::store::{ObjectStore, StoreError};
 use tidegate::stream::Digest;
 
+use super::moto::Moto;
 use super::{Bucket, PART_BYTES, body, broken_body, key, sample};
 
 async fn read(store: &dyn ObjectStore, name: &str) -> Bytes {
@@ -21,6 +22,7 @@ async fn keeps_the_contract(store: &dyn ObjectStore) {
     small_objects_are_replaced(store).await;
     what_is_not_there_is_said_so(store).await;
     lists_are_sorted_and_below_the_prefix(store).await;
+    nothing_is_left_to_sweep(store).await;
 }
 
 async fn streams_of_any_size_come_back(store: &dyn ObjectStore) {
@@ -82,6 +84,12 @@ async fn lists_are_sorted_and_below_the_prefix(store: &dyn ObjectStore) {
     assert_eq!(names("lost").await.len(), 0);
 }
 
+async fn nothing_is_left_to_sweep(store: &dyn ObjectStore) {
+    let before = store.list("").await.unwrap();
+    assert_eq!(store.sweep("", std::time::Duration::ZERO).await.unwrap(), 0, "unfinished writes");
+    assert_eq!(store.list("").await.unwrap(), before);
+}
+
 #[tokio::test]
 async fn memory() {
     keeps_the_contract(&MemoryStore::default()).await;
@@ -105,6 +113,14 @@ async fn s3() {
     let bucket = Bucket::start().await;
     keeps_the_contract(&bucket.store().await).await;
     assert_eq!(bucket.server.leftover_parts().unwrap(), Vec::<String>::new());
+}
+
+/// Over a second server, which keeps what the first one ignores; signatures are checked by the first one only.
+#[tokio::test]
+async fn moto() {
+    let moto = Moto::start().await;
+    keeps_the_contract(&moto.store().await).await;
+    assert_eq!(moto.unfinished().await, Vec::<String>::new());
 }
 
 #[tokio::test]

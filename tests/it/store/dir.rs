@@ -41,6 +41,88 @@ async fn no_key_leads_out_of_the_folder_or_into_what_is_ours() {
     }
 }
 
+/// Commands that only look, and plans, open it too.
+#[tokio::test]
+async fn reading_changes_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let old = root.path().join(".unfinished/1-1");
+    std::fs::create_dir(old.parent().unwrap()).unwrap();
+    let file = std::fs::File::create(&old).unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    let store = DirStore::open(root.path()).await.unwrap();
+    assert_eq!(store.list("").await.unwrap(), []);
+    assert_eq!(store.head(&key("a")).await.unwrap(), None);
+    assert!(old.exists());
+    assert_eq!(store.sweep("", Duration::from_secs(3600)).await.unwrap(), 1);
+    assert!(!old.exists());
+
+    let later = root.path().join("made/later");
+    let store = DirStore::open_or_make(&later).await.unwrap();
+    assert_eq!(store.list("").await.unwrap(), []);
+    assert_eq!(store.sweep("", Duration::ZERO).await.unwrap(), 0);
+    assert!(matches!(store.get(&key("a"), 1).await.unwrap_err(), StoreError::NotFound { .. }));
+    assert!(!later.parent().unwrap().exists());
+    store.put(&key("a"), Bytes::from("x")).await.unwrap();
+    assert_eq!(store.get(&key("a"), 1).await.unwrap(), "x");
+}
+
+/// What is no plain file is no object, and nothing waits for it.
+#[tokio::test]
+async fn pipes_folders_and_links_are_no_objects() {
+    let root = tempfile::tempdir().unwrap();
+    let made = std::process::Command::new("mkfifo").arg(root.path().join("pipe")).status().unwrap();
+    assert!(made.success());
+    std::fs::create_dir(root.path().join("folder")).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", root.path().join("link")).unwrap();
+    let store = DirStore::open(root.path()).await.unwrap();
+    assert_eq!(store.list("").await.unwrap(), []);
+    for name in ["pipe", "folder", "link"] {
+        assert_eq!(store.head(&key(name)).await.unwrap(), None, "{name}");
+        let read = tokio::time::timeout(Duration::from_secs(60), store.get(&key(name), 1 << 20)).await;
+        let error = read.unwrap_or_else(|_| panic!("it waits for {name}")).unwrap_err();
+        assert!(matches!(error, StoreError::NotFound { .. }), "{name}: {error:?}");
+    }
+}
+
+/// A small tmpfs; unmounted when dropped.
+pub(crate) struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    pub(crate) fn mount(size: &str) -> Self {
+        let disk = Self(tempfile::tempdir().unwrap());
+        let mount = ["-t", "tmpfs", "-o", &format!("size={size}"), "tidegate-test"];
+        let mounted = std::process::Command::new("mount").args(mount).arg(disk.0.path()).status().unwrap();
+        assert!(mounted.success(), "this test mounts a tmpfs, and so needs root");
+        disk
+    }
+
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_leaves_nothing() {
+    let disk = SmallDisk::mount("4m");
+    let store = DirStore::open(disk.path()).await.unwrap();
+    store.put(&key("a"), sample(1 << 20)).await.unwrap();
+    for _ in 0..3 {
+        let error = store.put_stream(&key("b"), body(&sample(8 << 20))).await.unwrap_err();
+        assert!(matches!(&error, StoreError::Full { key, .. } if key.0 == "b"), "{error:?}");
+        assert_eq!(store.head(&key("b")).await.unwrap(), None);
+        assert_eq!(std::fs::read_dir(disk.path().join(".unfinished")).unwrap().count(), 0);
+    }
+    // What was freed can be used, and what was there is whole.
+    store.put(&key("b"), sample(2 << 20)).await.unwrap();
+    assert_eq!(store.get(&key("a"), 1 << 20).await.unwrap(), sample(1 << 20));
+}
+
 #[tokio::test]
 async fn a_dropped_write_leaves_no_file() {
     use futures::StreamExt;
@@ -50,7 +132,7 @@ async fn a_dropped_write_leaves_no_file() {
     let name = key("a");
     let mut write = store.put_stream(&name, endless);
     assert!(futures::poll!(&mut write).is_pending());
-    let unfinished = || std::fs::read_dir(root.path().join(".unfinished")).unwrap().count();
+    let unfinished = || std::fs::read_dir(root.path().join(".unfinished")).map_or(0, Iterator::count);
     let begun = async {
         while unfinished() == 0 {
             assert!(futures::poll!(&mut write).is_pending());

@@ -1,12 +1,10 @@
 //! What only a bucket can get wrong.
 use bytes::Bytes;
-use futures::TryStreamExt;
 use tidegate::store::s3::{S3Credentials, S3Options, S3Store};
 use tidegate::store::{ObjectStore, StoreError};
 use tokio::net::TcpListener;
 
-use super::proxy::{Plan, Proxy};
-use super::{Bucket, PART_BYTES, SECRET, body, broken_body, key, sample};
+use super::{Bucket, SECRET, body, key, sample};
 
 async fn every_verb(store: &S3Store) -> Vec<StoreError> {
     vec![
@@ -84,86 +82,4 @@ async fn certificates_that_are_none_are_an_error_and_not_a_panic() {
     }
     std::fs::remove_file(&pem).unwrap();
     S3Store::connect(S3Options { ca_file: Some(pem), ..bucket.options() }).await.unwrap_err();
-}
-
-async fn behind(bucket: &Bucket, plans: &[Plan], forever: Option<Plan>) -> (S3Store, Proxy) {
-    let proxy = Proxy::start(bucket.server.address(), plans, forever).await;
-    let options = S3Options { endpoint: Some(proxy.endpoint()), ..bucket.options() };
-    (S3Store::connect(options).await.unwrap(), proxy)
-}
-
-#[tokio::test]
-async fn a_read_goes_on_where_the_connection_broke() {
-    let bucket = Bucket::start().await;
-    let bytes = sample(3 << 20);
-    bucket.store().await.put(&key("a"), bytes.clone()).await.unwrap();
-    let cuts = [400_000, 1_000_000, 300_000].map(Plan::CutAnswers);
-    let (store, proxy) = behind(&bucket, &cuts, None).await;
-    let blocks: Vec<Bytes> = store.get_stream(&key("a")).await.unwrap().try_collect().await.unwrap();
-    assert!(blocks.concat() == bytes, "it came back changed");
-    assert_eq!((proxy.connections(), proxy.plans_left()), (4, 0));
-}
-
-#[tokio::test]
-async fn a_read_that_never_gets_on_ends_with_an_error() {
-    let bucket = Bucket::start().await;
-    bucket.store().await.put(&key("a"), sample(3 << 20)).await.unwrap();
-    let (store, _proxy) = behind(&bucket, &[Plan::CutAnswers(400_000)], Some(Plan::CutAnswers(20))).await;
-    let read: Result<Vec<Bytes>, _> = store.get_stream(&key("a")).await.unwrap().try_collect().await;
-    read.unwrap_err();
-}
-
-#[tokio::test]
-async fn an_object_that_was_replaced_is_not_read_on() {
-    let bucket = Bucket::start().await;
-    let direct = bucket.store().await;
-    direct.put(&key("a"), sample(3 << 20)).await.unwrap();
-    let (store, proxy) = behind(&bucket, &[Plan::CutAnswers(400_000)], None).await;
-    let mut read = store.get_stream(&key("a")).await.unwrap();
-    read.try_next().await.unwrap().unwrap();
-    let mut other = sample(3 << 20).to_vec();
-    other.reverse();
-    direct.put(&key("a"), other.into()).await.unwrap();
-    let rest: Result<Vec<Bytes>, _> = read.try_collect().await;
-    let error = rest.unwrap_err();
-    let cause = std::error::Error::source(&error).unwrap().to_string();
-    assert_eq!(cause, "the object was replaced while it was read");
-    assert_eq!(proxy.connections(), 2);
-}
-
-#[tokio::test]
-async fn an_upload_is_done_although_the_answer_to_its_end_was_lost() {
-    let bucket = Bucket::start().await;
-    let lose = Plan::LoseAnswerTo("<CompleteMultipartUpload");
-    let (store, _proxy) = behind(&bucket, &[], Some(lose)).await;
-    let bytes = sample(2 * PART_BYTES + 1);
-    let receipt = store.put_stream(&key("a"), body(&bytes)).await.unwrap();
-    assert_eq!(receipt.size_bytes, bytes.len() as u64);
-    let found = bucket.store().await.head(&key("a")).await.unwrap().unwrap();
-    assert_eq!(found.size_bytes, receipt.size_bytes);
-}
-
-#[tokio::test]
-async fn a_part_whose_answer_was_lost_is_sent_again() {
-    let bucket = Bucket::start().await;
-    let (store, proxy) = behind(&bucket, &[Plan::LoseAnswerTo("partNumber=2"); 1], None).await;
-    let bytes = sample(3 * PART_BYTES);
-    store.put_stream(&key("a"), body(&bytes)).await.unwrap();
-    let blocks: Vec<Bytes> = bucket.store().await.get_stream(&key("a")).await.unwrap().try_collect().await.unwrap();
-    assert!(blocks.concat() == bytes);
-    assert!(proxy.connections() >= 2);
-}
-
-/// The body fails while parts are in flight: the abort must come after the last of them.
-#[tokio::test]
-async fn a_given_up_upload_leaves_no_parts() {
-    let bucket = Bucket::start().await;
-    let (store, proxy) = behind(&bucket, &[], None).await;
-    let bytes = sample(7 * PART_BYTES);
-    for _ in 0..5 {
-        store.put_stream(&key("a"), broken_body(&bytes)).await.unwrap_err();
-    }
-    assert_eq!(proxy.in_flight_at_aborts(), [0; 5], "parts in flight when the upload was aborted");
-    assert_eq!(bucket.server.leftover_parts().unwrap(), Vec::<String>::new());
-    assert_eq!(store.list("").await.unwrap(), []);
 }

@@ -1,5 +1,5 @@
 //! A bucket behind HTTPS, with a certificate authority of its own.
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -33,12 +33,9 @@ fn certificates(folder: &Path) -> ServerConfig {
     config.with_safe_default_protocol_versions().unwrap().with_no_client_auth().with_single_cert(chain, key).unwrap()
 }
 
-#[tokio::test]
-async fn https_is_spoken_with_a_trusted_server_and_no_other() {
-    let folder = tempfile::tempdir().unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(certificates(folder.path())));
-    let bucket = Bucket::start().await;
-    let upstream = bucket.server.address();
+/// Puts TLS before a server; leaves its authority's certificate in `folder/ca.pem`. Its endpoint.
+pub(crate) async fn before(upstream: SocketAddr, folder: &Path) -> String {
+    let acceptor = TlsAcceptor::from(Arc::new(certificates(folder)));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let endpoint = format!("https://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -54,7 +51,14 @@ async fn https_is_spoken_with_a_trusted_server_and_no_other() {
             });
         }
     });
+    endpoint
+}
 
+#[tokio::test]
+async fn https_is_spoken_with_a_trusted_server_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let bucket = Bucket::start().await;
+    let endpoint = before(bucket.server.address(), folder.path()).await;
     let trusting =
         S3Options { endpoint: Some(endpoint), ca_file: Some(folder.path().join("ca.pem")), ..bucket.options() };
     let store = S3Store::connect(trusting.clone()).await.unwrap();
@@ -64,5 +68,5 @@ async fn https_is_spoken_with_a_trusted_server_and_no_other() {
 
     let store = S3Store::connect(S3Options { ca_file: None, ..trusting }).await.unwrap();
     let error = store.head(&key("a")).await.unwrap_err();
-    assert!(matches!(error, StoreError::Unreachable { .. }), "{error:?}");
+    assert!(matches!(error, StoreError::Untrusted { .. }), "{error:?}");
 }
