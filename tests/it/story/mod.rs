@@ -18,6 +18,7 @@ mod restore;
 mod rollback;
 mod running;
 mod side;
+mod store;
 mod yard;
 
 use std::time::{Duration, Instant};

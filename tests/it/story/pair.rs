@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use serde_json::Value;
+use tidegate::store::s3::{S3Credentials, S3Options, S3Store};
 use tidegate_s3::{Options, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
@@ -236,6 +237,22 @@ impl Pair {
     /// Where the S3 server keeps the objects.
     pub fn objects(&self) -> PathBuf {
         self.server.dir().join(BUCKET).join("tidegate")
+    }
+
+    /// The S3 server itself, past the proxy.
+    pub fn server(&self) -> std::net::SocketAddr {
+        self.server.address()
+    }
+
+    /// Its objects, as Tidegate keys them.
+    pub async fn store(&self) -> S3Store {
+        let options = S3Options {
+            bucket: BUCKET.into(),
+            prefix: "tidegate".into(),
+            credentials: S3Credentials::Key { id: KEY_ID.into(), secret: SECRET.into() },
+            ..crate::store::options_at(self.server.endpoint())
+        };
+        S3Store::connect(options).await.unwrap()
     }
 
     /// The program with the configuration and these words.
