@@ -26,8 +26,8 @@ async fn behind(bucket: &Bucket, plans: &[Plan], forever: Option<Plan>) -> (S3St
 
 const LARGE: usize = 16 << 20;
 const SHORT: Duration = Duration::from_secs(1);
-/// Much longer than what is waited for, and much shorter than the limit on a whole request.
-const SOON: Duration = Duration::from_secs(45);
+/// Much longer than what is waited for, and shorter than the limit on a whole request of [`LARGE`], 257 s.
+const SOON: Duration = Duration::from_secs(200);
 
 async fn read(store: &S3Store, name: &str) -> Result<Bytes, StreamError> {
     let blocks: Vec<Bytes> = store.get_stream(&key(name)).await.unwrap().try_collect().await?;
@@ -112,13 +112,17 @@ async fn an_upload_that_stalls_is_sent_over_another_connection() {
         let options = S3Options { stall_timeout: SHORT, part_bytes: LARGE as u64, ..options };
         (S3Store::connect(options).await.unwrap(), proxy)
     };
-    let plans = [Plan::StopRequests(300_000), Plan::StopRequests(100), Plan::StopAnswers(0)];
-    let (store, proxy) = large(&plans, None).await;
+    let (store, proxy) = large(&[Plan::StopRequests(300_000); 2], None).await;
     let began = Instant::now();
     let receipt = store.put_stream(&key("a"), body(&bytes)).await.unwrap();
     assert!(began.elapsed() < SOON, "it took {:?}", began.elapsed());
     assert_eq!((receipt.size_bytes, proxy.plans_left()), (bytes.len() as u64, 0));
     is_there_once(&bucket.store().await, "a", &bytes).await;
+
+    // All of it is taken, and no answer comes.
+    let (store, proxy) = at(bucket.server.address(), &[Plan::StopAnswers(0); 2], None, SHORT).await;
+    store.put(&key("a"), bytes.slice(..9)).await.unwrap();
+    assert_eq!(proxy.plans_left(), 0);
 
     let (store, _proxy) = large(&[], Some(Plan::StopRequests(100_000))).await;
     let began = Instant::now();
