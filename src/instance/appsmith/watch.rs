@@ -91,10 +91,16 @@ async fn look(app: &Appsmith, engine: &dyn ContainerEngine) -> Result<Look, Engi
     let api = &app.api;
     let (programs, info, health, tenant) =
         tokio::join!(supervisor::status(engine, container), api.info(), api.health(), api.tenant());
+    let programs = match programs {
+        Ok(programs) => programs,
+        // Says nothing of the app.
+        Err(error @ (EngineError::Unreachable { .. } | EngineError::LostAnswer { .. })) => return Err(error),
+        // An exec fails while the container starts or ends, which the next look shows.
+        Err(error) => Err(error.to_string()),
+    };
     Ok(Look {
         view,
-        // An exec fails while the container starts or ends, which the next look shows.
-        programs: programs.unwrap_or_else(|error| Err(error.to_string())),
+        programs,
         info: info.map_err(words),
         health: health.map_err(words),
         migrating: tenant.map(|tenant| tenant.migrating).map_err(words),
