@@ -5,7 +5,7 @@
 //! and [`data`] are what the instances run, and [`judge`] says what must be true in the end.
 //!
 //! Quick by default: killed at every point, and of all other cases a sample that is another one each time
-//! (`TIDEGATE_TEST_SEED` repeats it). `TIDEGATE_TEST_FULL=1` runs all of them, and every pair of deaths.
+//! (`TIDEGATE_TEST_SEED` repeats it). `TIDEGATE_TEST_FULL=1` runs all of them, and many pairs of deaths.
 
 mod app;
 mod data;
