@@ -7,7 +7,7 @@
 PREFIX=tidegate-demo
 STACKS=/appsmith-stacks
 # A factor on all waiting times that the stand-in imitates: a start takes seconds, not minutes.
-TIME_SCALE=0.03
+TIME_SCALE=0.02
 # Seeded into every instance; see tests/standin.
 ADMIN=admin@standin.test
 ADMIN_PASSWORD=standin-password
@@ -125,18 +125,21 @@ opens() {
 # fingerprint INSTANCE FILE: every file, folder and link of its data into FILE: mode, owner, size, name, link target,
 # and the SHA-256 of each file's bytes. Read by `docker cp` and `tar`; the instance may run.
 fingerprint() {
-    local container place scratch file=$2
+    local container place scratch lister file=$2
     container=$(container_of "$1")
     scratch=$(mktemp -d "$WORK/proof/scratch.XXXXXX")
     local exclude=("${PASSING[@]/#/--exclude=}")
     for place in "${DATA[@]}"; do
-        docker cp "$container:$STACKS/$place" - >"$scratch/tar"
-        # Without times: starting an instance may move those.
-        tar --numeric-owner --quoting-style=escape "${exclude[@]}" -tvf "$scratch/tar" |
-            sed -E "s|^([^ ]+ [^ ]+) +([^ ]+) [^ ]+ [^ ]+ |\1 \2 $(dirname "$place")/|"
         mkdir -p "$scratch/tree/$place"
-        tar --no-same-owner "${exclude[@]}" -xf "$scratch/tar" -C "$scratch/tree/$place"
-    done >"$scratch/names"
+        # Listed and unpacked in one pass. Without times: starting an instance may move those.
+        exec 7> >(tar --numeric-owner --quoting-style=escape "${exclude[@]}" -tvf - |
+            sed -E "s|^([^ ]+ [^ ]+) +([^ ]+) [^ ]+ [^ ]+ |\1 \2 $(dirname "$place")/|" >>"$scratch/names")
+        lister=$!
+        docker cp "$container:$STACKS/$place" - | tee -p /dev/fd/7 |
+            tar --no-same-owner "${exclude[@]}" -xf - -C "$scratch/tree/$place"
+        exec 7>&-
+        wait "$lister"
+    done
     (cd "$scratch/tree" && find . -type f -print0 | sort -z | xargs -0 sha256sum) >"$scratch/contents"
     cat "$scratch/names" "$scratch/contents" >"$file"
     find "$scratch/tree" -type f -printf '%s\n' | awk '{ sum += $1 } END { printf "%d %.0f\n", NR, sum }' >"$file.size"
