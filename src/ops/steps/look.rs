@@ -215,6 +215,13 @@ impl Look {
         let (observation, unhealthy_because) = if view.is_up() {
             match adapter.observe(at.engine()).await {
                 Ok(seen) => (Some(seen.clone()), seen.first_failure()),
+                // An engine that did not answer says nothing about the app. A restore needs neither.
+                Err(error)
+                    if self.purpose != Purpose::Restore
+                        && ((cx.retry.hiccup)(&error) || (cx.retry.outage)(&error).is_some()) =>
+                {
+                    return Err(error.into());
+                }
                 Err(error) => (None, Some(chain(&error))),
             }
         } else {

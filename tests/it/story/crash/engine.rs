@@ -22,7 +22,7 @@ pub enum Fault {
 
 #[derive(Debug, Default)]
 struct State {
-    changes: usize,
+    changes: Vec<String>,
     fault: Option<(usize, Fault)>,
 }
 
@@ -61,12 +61,12 @@ impl EngineProxy {
 
     /// Counts from the beginning, with that fault at the change of that number.
     pub fn reset(&self, fault: Option<(usize, Fault)>) {
-        *self.state.lock().unwrap() = State { changes: 0, fault };
+        *self.state.lock().unwrap() = State { changes: Vec::new(), fault };
     }
 
-    /// How many changes were asked for since.
-    pub fn changes(&self) -> usize {
-        self.state.lock().unwrap().changes
+    /// The changes that were asked for since, as paths.
+    pub fn changes(&self) -> Vec<String> {
+        self.state.lock().unwrap().changes.clone()
     }
 }
 
@@ -87,8 +87,8 @@ fn fault_of(request: &Request<Incoming>, state: &Mutex<State>) -> Option<Fault> 
         return None;
     }
     let mut state = state.lock().unwrap();
-    let number = state.changes;
-    state.changes += 1;
+    let number = state.changes.len();
+    state.changes.push(request.uri().path().to_owned());
     state.fault.filter(|(at, _)| *at == number).map(|(_, fault)| fault)
 }
 
