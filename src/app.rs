@@ -103,6 +103,11 @@ impl AppError {
     }
 }
 
+/// Who runs this process, for journals. Ask before an [`App`] is opened, which may change it.
+pub fn caller() -> String {
+    identity::caller()
+}
+
 impl App {
     /// Opens the state directory only: works without engine and store.
     ///
@@ -196,6 +201,8 @@ fn settings(config: &Config) -> Settings {
         image: pipeline.map(|pipeline| pipeline.image.clone()),
         stable_for: signed(config.ready.stable_for),
         evidence_max_age: signed(config.upgrade.evidence_max_age),
+        approval: pipeline.map(|pipeline| pipeline.approval.clone()).unwrap_or_default(),
+        approval_max_age: signed(config.upgrade.approval_max_age),
         keep_aside: signed(config.restore.keep_aside),
         compression_level: config.snapshot.compression_level.into(),
         stall_timeout: config.store.stall_timeout,

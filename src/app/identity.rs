@@ -9,6 +9,17 @@ use nix::unistd::{Gid, Uid, User, geteuid, initgroups, setgid, setuid};
 
 use crate::ops::state::StateError;
 
+/// Who runs this process, for journals: the login name; of root by sudo the one who called it.
+pub(super) fn caller() -> String {
+    let uid = nix::unistd::getuid();
+    let name = User::from_uid(uid).ok().flatten().map_or_else(|| format!("uid {uid}"), |user| user.name);
+    // Only root is believed about whom it acts for.
+    match std::env::var("SUDO_USER") {
+        Ok(user) if uid.is_root() && !user.is_empty() => format!("{user} (as root)"),
+        _ => name,
+    }
+}
+
 /// Root becomes the owner of the state directory, with that user's groups (`docker` among them). A directory that is
 /// not there yet, or is root's own, changes nothing; anybody else stays who they are.
 pub(super) fn take_that_of_the_owner(state_dir: &Path) -> Result<(), StateError> {

@@ -11,6 +11,7 @@ use crate::engine::EngineError;
 use crate::instance::{InstanceError, NoWay};
 use crate::model::ids::SnapshotId;
 use crate::ops::UnknownInstance;
+use crate::ops::approve::ApproveError;
 use crate::ops::lock::LockError;
 use crate::ops::restore::RestoreError;
 use crate::ops::run::{RunError, RunReport};
@@ -30,6 +31,8 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// Done in part.
 pub const PARTLY: u8 = 3;
+/// Waiting at a gate.
+pub const WAITING: u8 = 4;
 /// Failed and rolled back.
 pub const ROLLED_BACK: u8 = 5;
 /// Stuck, needs a person.
@@ -93,6 +96,12 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
     if cause.is::<NoWay>() || cause.is::<ChecksFailed>() || cause.is::<GateShut>() {
         return Some(REFUSED);
     }
+    if matches!(cause.downcast_ref(), Some(ApproveError::Changed { .. })) {
+        return Some(REFUSED);
+    }
+    if matches!(cause.downcast_ref(), Some(RunError::WaitsForNobody { .. })) {
+        return Some(USAGE);
+    }
     if matches!(cause.downcast_ref(), Some(EngineError::Unreachable { .. } | EngineError::LostAnswer { .. }))
         || matches!(
             cause.downcast_ref(),
@@ -108,7 +117,7 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
         return Some(UNREACHABLE);
     }
     if matches!(cause.downcast_ref(), Some(LockError::Held { .. } | LockError::Busy { .. } | LockError::Asked { .. }))
-        || matches!(cause.downcast_ref(), Some(RunError::OpenRun { .. }))
+        || matches!(cause.downcast_ref(), Some(RunError::OpenRun { .. } | RunError::Waits { .. }))
     {
         return Some(LOCKED);
     }
@@ -131,13 +140,14 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
 pub fn of_run(report: &RunReport, warned: bool) -> u8 {
     let failure = report.failure.as_ref().map(|(_, error)| code(&**error));
     match report.outcome {
-        Outcome::Completed if warned => PARTLY,
-        Outcome::Completed => DONE,
-        Outcome::Stuck => STUCK,
-        Outcome::RolledBack if report.gave_way => AGAIN,
-        Outcome::RolledBack if report.cancelled => INTERRUPTED,
-        Outcome::RolledBack if report.touched && failure != Some(LOCKED) => ROLLED_BACK,
-        Outcome::RolledBack => failure.unwrap_or(FAILED),
+        None => WAITING,
+        Some(Outcome::Completed) if warned => PARTLY,
+        Some(Outcome::Completed) => DONE,
+        Some(Outcome::Stuck) => STUCK,
+        Some(Outcome::RolledBack) if report.gave_way => AGAIN,
+        Some(Outcome::RolledBack) if report.cancelled => INTERRUPTED,
+        Some(Outcome::RolledBack) if report.touched && failure != Some(LOCKED) => ROLLED_BACK,
+        Some(Outcome::RolledBack) => failure.unwrap_or(FAILED),
     }
 }
 
@@ -211,6 +221,8 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = cause.downcast_ref::<RunError>() {
         return match error {
             RunError::OpenRun { open, .. } => Some(format!("`tidegate resume {}` ends it", open.run)),
+            RunError::Waits { run, .. } => Some(super::upgrade::answers(run)),
+            RunError::WaitsForNobody { .. } => some("`tidegate status` shows the runs that wait; nothing was touched"),
             RunError::Overtaken { .. } => {
                 some("nothing was touched; if the old state is wanted, `tidegate restore` puts it back")
             }
@@ -218,6 +230,17 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
             RunError::OtherVersion { run, .. } => {
                 Some(format!("run the tidegate that began it, or look at the journal of {run}"))
             }
+            _ => None,
+        };
+    }
+    if let Some(error) = cause.downcast_ref::<ApproveError>() {
+        return match error {
+            ApproveError::Shut { run, .. } => {
+                Some(format!("`tidegate reject {run} --reason WHY` ends it; then upgrade again; nothing was touched"))
+            }
+            ApproveError::Changed { run, .. } => Some(format!(
+                "`tidegate resume {run}` looks again, and puts what it sees now before you; nothing was touched"
+            )),
             _ => None,
         };
     }

@@ -96,6 +96,13 @@ fn text(story: &Story, said: &[Told]) -> String {
                 ended(&mut text, format!("      undo of {}", name(*step)), "  FAILED");
                 text.push_str(&indented(error));
             }
+            Record::Waiting { step, wait, .. } => {
+                ended(&mut text, numbered(*step), "  waits");
+                text.push_str(&indented(&format!("{}, until {}", wait.reason, wait.until)));
+            }
+            Record::Approved { approval, .. } => {
+                text.push_str(&format!("{}  approved by {}: {}\n", clock(at), approval.by, approval.reason));
+            }
             Record::RollBack { reason, .. } => {
                 cut_off(&mut text, began.take());
                 text.push_str(&format!("{}  rolling back: {reason}\n", clock(at)));
@@ -130,6 +137,7 @@ fn head(summary: &RunSummary) -> String {
             let took = seconds(&summary.started_at, &summary.last_at);
             line("ended", &format!("{}, after {took}: {outcome}", moment(&summary.last_at)));
         }
+        None if summary.waiting.is_some() => line("waits", &super::upgrade::answers(&summary.run)),
         None => {
             let at = summary.at_step.as_deref().unwrap_or("its beginning");
             line("open", &format!("at {at}; `tidegate resume {}` ends it, unless its process lives", summary.run));

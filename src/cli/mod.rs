@@ -1,5 +1,6 @@
 //! The command line: one file a command. `render.rs` is the only place that prints; `exit.rs` has codes and hints.
 
+mod approve;
 mod completions;
 mod config;
 mod daemon;
@@ -83,6 +84,10 @@ pub enum Command {
     Plan(plan::PlanArgs),
     /// Upgrade the pipeline: staging first, production behind the gate
     Upgrade(upgrade::UpgradeArgs),
+    /// Let an upgrade that waits at a gate go on, and see it through
+    Approve(approve::ApproveArgs),
+    /// End an upgrade that waits at a gate; what is upgraded already stays as it is
+    Reject(approve::RejectArgs),
     /// Put an instance back to a snapshot: image, definition and data together
     Restore(restore::RestoreArgs),
     /// Undo a restore: put back the data, the image and the definition that it had replaced
@@ -142,6 +147,8 @@ pub async fn run(cli: Cli, out: &mut Render) -> Result<u8, StepError> {
         Command::Verify(args) => verify::run(&args, &config, out).await,
         Command::Plan(args) => plan::run(&args, &config, out).await,
         Command::Upgrade(args) => upgrade::run(args, &config, out).await,
+        Command::Approve(args) => approve::approve(args, &config, out).await,
+        Command::Reject(args) => approve::reject(args, &config, out).await,
         Command::Restore(args) => restore::run(args, &config, out).await,
         Command::Undo(args) => undo::run(args, &config, out).await,
         Command::Status(args) => status::run(&args, &config, out).await,

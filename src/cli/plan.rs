@@ -13,7 +13,7 @@ use crate::ops::forecast::{Downtime, downtime};
 use crate::ops::history::{self, RunSummary};
 use crate::ops::run::Plan;
 use crate::ops::upgrade::{self, StagePlan, UpgradeError, UpgradePlan};
-use crate::ops::{Tools, explain};
+use crate::ops::{Tools, gate::facts};
 use crate::workflow::StepError;
 
 /// Say what an upgrade would do, how its gates stand now, and how long it may take
@@ -43,6 +43,8 @@ struct Outlook {
 struct Gate {
     /// The stage before is upgraded by the same run, so it is weighed in the middle of it.
     in_this_run: bool,
+    /// Then it waits for a person.
+    approval: bool,
     /// As it stands now; empty where the image is not on this host yet, so that nobody knows which one it is.
     conditions: Vec<Condition>,
 }
@@ -67,7 +69,7 @@ pub async fn run(args: &PlanArgs, config: &Config, out: &mut Render) -> Result<u
     let mut outlooks = Vec::new();
     for stage in &plan.stages {
         let gate = match &stage.gate {
-            Some(previous) => Some(gate(tools, &plan, previous).await?),
+            Some(previous) => Some(gate(tools, &plan, stage, previous).await?),
             None => None,
         };
         let downtime = downtime(&runs, "upgrade", &stage.instance);
@@ -82,13 +84,18 @@ pub async fn run(args: &PlanArgs, config: &Config, out: &mut Render) -> Result<u
     Ok(exit::DONE)
 }
 
-async fn gate(tools: &Tools, plan: &UpgradePlan, previous: &InstanceName) -> Result<Gate, StepError> {
-    let in_this_run = plan.stages.iter().any(|stage: &StagePlan| stage.instance == *previous);
+async fn gate(
+    tools: &Tools,
+    plan: &UpgradePlan,
+    stage: &StagePlan,
+    previous: &InstanceName,
+) -> Result<Gate, StepError> {
+    let in_this_run = plan.stages.iter().any(|stage| stage.instance == *previous);
     let conditions = match tools.engine.image(&plan.reference).await? {
-        Some(target) if !in_this_run => weigh(&explain::gate_facts(tools, previous, target.id).await?),
+        Some(target) if !in_this_run => weigh(&facts(tools, previous, &stage.instance, target.id).await?),
         _ => Vec::new(),
     };
-    Ok(Gate { in_this_run, conditions })
+    Ok(Gate { in_this_run, approval: stage.approval, conditions })
 }
 
 /// The versions on the way of each stage that has to stop at some.
@@ -138,6 +145,9 @@ fn text(outlooks: &[Outlook]) -> String {
                 }
             }
         }
+        if outlook.gate.as_ref().is_some_and(|gate| gate.approval) {
+            text.push_str("  then it waits for a person: `tidegate approve RUN --reason WHY`\n");
+        }
         match &outlook.downtime {
             None => text.push_str("  down: not known, no upgrade of it has ended well on this host\n"),
             Some(Downtime { run_count: 1, longest_seconds, .. }) => {
@@ -169,7 +179,7 @@ mod tests {
             condition(true, "`staging` still runs on it", None),
             condition(false, "no image has passed the checks on `staging` yet", Some("upgrade `staging` first")),
         ];
-        let gate = |in_this_run, conditions| Some(Gate { in_this_run, conditions });
+        let gate = |in_this_run, conditions| Some(Gate { in_this_run, approval: in_this_run, conditions });
         let all = [
             Outlook { instance: name("staging"), gate: None, downtime: down(4, 41.3, 55.0) },
             Outlook { instance: name("production"), gate: gate(true, vec![]), downtime: None },

@@ -42,6 +42,7 @@ fn would(args: &ResumeArgs, app: &App, out: &mut Render) -> Result<u8, StepError
     }
     for run in &runs {
         let text = match run.outcome {
+            None if run.waiting.is_some() => format!("would look again at what {} waits for", run.run),
             None => format!("would take up {}, at {}", run.run, run.at_step.as_deref().unwrap_or("its beginning")),
             Some(Outcome::Stuck) => format!("would try the undos of {} once more", run.run),
             Some(outcome) => format!("would do nothing: {} ended, {outcome}", run.run),
@@ -78,6 +79,9 @@ pub(super) async fn all(app: &App, on_signal: OnSignal, out: &mut Render) -> Res
     let open = run::open_runs(tools(app))?;
     if open.is_empty() {
         out.say("no run was cut off");
+    }
+    for waiting in run::waiting_runs(tools(app))? {
+        out.say(&format!("{} waits and is left alone; {}", waiting.run, upgrade::answers(&waiting.run)));
     }
     let mut worst = exit::DONE;
     for open in open {

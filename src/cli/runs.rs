@@ -39,11 +39,12 @@ pub fn run(args: &RunsArgs, config: &Config, out: &mut Render) -> Result<u8, Ste
         .take(limit)
         .map(|run| match run {
             Ok(run) => {
-                let outcome = run.outcome.map_or_else(|| "open".to_owned(), |outcome| outcome.to_string());
+                let outcome = run.state_word();
                 let instances: Vec<&str> = run.instances.iter().map(|name| name.as_str()).collect();
                 let down: Vec<String> =
                     run.down_seconds.iter().map(|(name, seconds)| format!("{name} {seconds:.1} s")).collect();
-                let note = run.at_step.clone().or_else(|| run.failure.clone()).unwrap_or_default();
+                let waits = run.waiting.as_ref().map(|wait| wait.reason.clone());
+                let note = waits.or_else(|| run.at_step.clone()).or_else(|| run.failure.clone()).unwrap_or_default();
                 let note = short(&note);
                 vec![
                     run.run.to_string(),

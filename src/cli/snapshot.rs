@@ -61,7 +61,7 @@ pub async fn run(args: SnapshotArgs, config: &Config, out: &mut Render) -> Resul
             Err(error) => return Err(Box::new(error)),
         };
         let code = tell(&report, out);
-        done_count += usize::from(report.outcome == Outcome::Completed);
+        done_count += usize::from(report.outcome == Some(Outcome::Completed));
         worst = if worst == exit::DONE { code } else { worst };
         if code == exit::INTERRUPTED {
             return Ok(code);
@@ -85,8 +85,8 @@ fn show_plan(plan: &Plan, out: &mut Render) {
 fn tell(report: &RunReport, out: &mut Render) -> u8 {
     let code = exit::of_run(report, out.warned());
     match (&report.failure, report.outcome) {
-        (_, Outcome::Stuck) => return upgrade::tell(report, out),
-        (_, Outcome::Completed) => {
+        (_, Some(Outcome::Stuck)) => return upgrade::tell(report, out),
+        (_, Some(Outcome::Completed)) => {
             if out.is_json() {
                 out.data(&report.summary);
             } else if let Some(taken) = &report.summary.snapshot {
@@ -112,11 +112,9 @@ fn tell(report: &RunReport, out: &mut Render) -> u8 {
         (Some((step, error)), _) => {
             let instance = report.summary.instances.first().map(ToString::to_string).unwrap_or_default();
             let text = format!("no snapshot of `{instance}` was taken: {step}: {}", chain(&**error));
-            let hint = exit::hint(&**error)
-                .unwrap_or_else(|| format!("`{instance}` runs as before; `tidegate runs` shows what was done"));
-            out.error(&text, Some(&hint));
+            out.error(&text, Some(&upgrade::advice(report)));
         }
-        (None, outcome) => out.error(&format!("run {} ended: {outcome}", report.summary.run), None),
+        (None, _) => out.error(&format!("run {} ended: {}", report.summary.run, report.summary.state_word()), None),
     }
     code
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::render::{Render, ago};
+use super::upgrade::answers;
 use super::{app, exit, schedules, tools};
 use crate::app::{App, Repositories};
 use crate::config::Config;
@@ -89,10 +90,11 @@ async fn show(app: &App, config: &Config, out: &mut Render) -> Result<u8, StepEr
         });
     }
     let open = run::open_runs(tools)?;
+    let waiting = run::waiting_runs(tools)?;
     let planned = schedules::lines(config, &tools.state, now);
     if out.is_json() {
         let store = app.store_text();
-        let data = serde_json::json!({ "instances": lines, "open_runs": open, "schedules": planned, "store": store });
+        let data = serde_json::json!({ "instances": lines, "open_runs": open, "waiting_runs": waiting, "schedules": planned, "store": store });
         out.data(&data);
         return Ok(exit::DONE);
     }
@@ -106,6 +108,11 @@ async fn show(app: &App, config: &Config, out: &mut Render) -> Result<u8, StepEr
         .collect();
     out.table(&["INSTANCE", "STATE", "VERSION", "IMAGE", "LAST VERIFIED SNAPSHOT"], &rows);
     schedules::show(&planned, out);
+    for run in &waiting {
+        let what =
+            run.waiting.as_ref().map_or_else(String::new, |wait| format!(": {}, until {}", wait.reason, wait.until));
+        out.say(&format!("{} waits{what}; {}", run.run, answers(&run.run)));
+    }
     for run in &open {
         let at = run.at_step.as_deref().unwrap_or("its beginning");
         let held = crate::ops::lock::is_free(tools, run.instances.first().unwrap_or(&lines[0].instance)).await;

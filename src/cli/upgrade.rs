@@ -4,7 +4,7 @@ use super::render::Render;
 use super::{Consent, app, carry_out, exit, tools};
 use crate::app::Repositories;
 use crate::config::Config;
-use crate::model::ids::InstanceName;
+use crate::model::ids::{InstanceName, RunId};
 use crate::ops::run::{Plan, RunReport};
 use crate::ops::upgrade::{self, UpgradePlan};
 use crate::workflow::{Outcome, StepError, chain};
@@ -87,6 +87,9 @@ pub(super) fn text(plan: &UpgradePlan) -> String {
             (Some(_), true) => text.push_str("    NO gate (forced)\n"),
             (None, _) => {}
         }
+        if stage.approval {
+            text.push_str("    approval: it waits here until a person says `tidegate approve`\n");
+        }
         text.push_str("    down: rest, snapshot, read it back, swap the container, start, wait until ready\n");
         text.push_str(if plan.forced {
             "    NO checks (forced)\n"
@@ -112,18 +115,19 @@ pub fn tell(report: &RunReport, out: &mut Render) -> u8 {
         out.say(&format!("{instance} was down for {seconds:.1} s"));
     }
     match report.outcome {
-        Outcome::Completed => out.say("done"),
-        Outcome::RolledBack => {
+        None => {
+            let wait = summary.waiting.as_ref();
+            let what = wait.map_or_else(String::new, |wait| format!(": {}, until {}", wait.reason, wait.until));
+            out.say(&format!("{} waits{what}; {}", summary.run, summary.state_text()));
+            out.say(&answers(&summary.run));
+        }
+        Some(Outcome::Completed) => out.say("done"),
+        Some(Outcome::RolledBack) => {
             let why = report.failure.as_ref().map(|(step, error)| format!("{step}: {}", chain(&**error)));
             let why = why.or_else(|| summary.failure.clone()).unwrap_or_else(|| "no reason is known".into());
-            let hint = report.failure.as_ref().and_then(|(_, error)| exit::hint(&**error));
-            let safe = summary.state_text();
-            out.error(
-                &format!("{} was not done: {why}", summary.workflow),
-                Some(&format!("{safe}{}", hint.map(|hint| format!("; {hint}")).unwrap_or_default())),
-            );
+            out.error(&format!("{} was not done: {why}", summary.workflow), Some(&advice(report)));
         }
-        Outcome::Stuck => {
+        Some(Outcome::Stuck) => {
             let hint = format!(
                 "both states are kept; look at `docker ps -a`, then `tidegate resume {}` tries again",
                 summary.run
@@ -133,6 +137,22 @@ pub fn tell(report: &RunReport, out: &mut Render) -> u8 {
         }
     }
     code
+}
+
+/// What is safe after a run that was rolled back, and what to do next.
+pub(super) fn advice(report: &RunReport) -> String {
+    let safe = report.summary.state_text();
+    match report.failure.as_ref().and_then(|(_, error)| exit::hint(&**error)) {
+        // It says that itself.
+        Some(hint) if hint.contains("touched") => hint,
+        Some(hint) => format!("{safe}; {hint}"),
+        None => safe,
+    }
+}
+
+/// What a person can say to a run that waits.
+pub(super) fn answers(run: &RunId) -> String {
+    format!("`tidegate approve {run} --reason WHY` lets it go on, `tidegate reject {run} --reason WHY` ends it")
 }
 
 #[cfg(test)]
@@ -147,6 +167,7 @@ mod tests {
             container: format!("appsmith-{instance}"),
             from: "appsmith/appsmith-ce:v2.1".into(),
             gate: gate.map(name),
+            approval: gate.is_some() && !forced,
         };
         let stages = if forced {
             vec![stage("production", Some("staging"))]
@@ -166,6 +187,7 @@ mod tests {
             checks: what works now must work then
           production (container appsmith-production, now appsmith/appsmith-ce:v2.1)
             gate: this very image has passed its checks on staging, and staging runs on it
+            approval: it waits here until a person says `tidegate approve`
             down: rest, snapshot, read it back, swap the container, start, wait until ready
             checks: what works now must work then
           what fails is rolled back: image, definition and data. What users write between the new image's start and

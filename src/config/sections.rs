@@ -79,11 +79,16 @@ impl Ready {
 pub struct Upgrade {
     /// How long a pass on an earlier stage counts for the next one.
     pub evidence_max_age: Duration,
+    /// How long the approval of a person counts; never longer than the pass that was approved.
+    pub approval_max_age: Duration,
 }
 
 impl Upgrade {
     pub(super) fn read(section: &mut Section<'_, '_, '_>) -> Self {
-        Self { evidence_max_age: section.within("evidence_max_age", 7 * DAY, SECOND..=YEAR) }
+        Self {
+            evidence_max_age: section.within("evidence_max_age", 7 * DAY, SECOND..=YEAR),
+            approval_max_age: section.within("approval_max_age", HOUR, SECOND..=YEAR),
+        }
     }
 }
 
@@ -107,6 +112,8 @@ pub struct Pipeline {
     pub image: String,
     /// At least two instances, each once; the last one is where users are.
     pub stages: Vec<InstanceName>,
+    /// The stages that an upgrade touches only once a person has approved it.
+    pub approval: Vec<InstanceName>,
 }
 
 impl Pipeline {
@@ -124,7 +131,13 @@ impl Pipeline {
             twice.map_or(Ok(()), |(_, name)| Err(format!("names `{name}` twice")))
         });
         // Without an image there is a problem already; the stages still serve the checks of the instances.
-        Some(Self { image: image.unwrap_or_default(), stages })
+        let approval = section.checked("approval", Vec::new(), |approval: &Vec<InstanceName>| {
+            let without_gate = approval.iter().find(|name| !stages.iter().skip(1).any(|stage| stage == *name));
+            without_gate.map_or(Ok(()), |name| {
+                Err(format!("names `{name}`, but only a stage behind another one has a gate to wait at"))
+            })
+        });
+        Some(Self { image: image.unwrap_or_default(), stages, approval })
     }
 }
 

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::SystemTime;
 
+use jiff::Timestamp;
+
 use crate::model::ids::RunId;
+use crate::ops::approve;
 use crate::ops::history;
 use crate::ops::schedules::Attempt;
 use crate::ops::state::{StateDir, StateError};
-use crate::workflow::{JournalError, chain};
+use crate::workflow::{JournalError, Wait, chain};
 
 /// What is known of all journals. A look reads only those that have changed since the last one.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ struct Known {
 #[derive(Clone, Debug)]
 struct Run {
     open: bool,
+    /// What it waits for.
+    waiting: Option<Wait>,
     /// The schedule's key, and how the run went.
     attempt: Option<(String, Attempt)>,
 }
@@ -73,6 +78,15 @@ impl Journals {
         })
     }
 
+    /// The runs that nobody has approved in time.
+    pub fn expired(&self, now: Timestamp) -> impl Iterator<Item = &RunId> {
+        let is_over = move |known: &Known| {
+            let wait = known.run.as_ref().and_then(|run| run.waiting.as_ref());
+            wait.is_some_and(|wait| approve::is_over(wait, now))
+        };
+        self.known.iter().filter(move |(_, known)| is_over(known)).map(|(id, _)| id)
+    }
+
     /// The runs that a schedule has begun.
     pub fn attempts(&self, key: &str) -> Vec<Attempt> {
         let runs = self.known.values().filter_map(|known| known.run.as_ref()?.attempt.as_ref());
@@ -81,10 +95,10 @@ impl Journals {
 }
 
 fn read(run: &history::RunSummary) -> Run {
-    let open = run.outcome.is_none();
+    let open = run.is_open();
     let attempt = run.occasion.as_ref().map(|occasion| {
         let attempt = Attempt { planned_at: occasion.planned_at, open, stopped: run.stopped };
         (occasion.schedule.clone(), attempt)
     });
-    Run { open, attempt }
+    Run { open, waiting: run.waiting.clone(), attempt }
 }

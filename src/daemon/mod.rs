@@ -193,6 +193,7 @@ impl Supervisor {
             return;
         }
         self.take_up_open_runs();
+        self.end_expired_runs(Timestamp::now());
         self.serve_schedules(Timestamp::now());
     }
 
@@ -209,6 +210,17 @@ impl Supervisor {
             open.map(|(run, _)| run.clone()).filter(|run| self.backoff.is_over(run.as_str())).collect();
         for run in open {
             let work = work::take_up(self.config.clone(), run.clone(), self.stop.child_token());
+            self.spawn(Work::TakeUp(run), async { Ended::TakeUp(Box::new(work.await)) });
+        }
+    }
+
+    /// What nobody approves in time is not done. It has touched nothing behind its gate.
+    fn end_expired_runs(&mut self, now: Timestamp) {
+        let busy = |run: &RunId| self.works.values().any(|work| matches!(work, Work::TakeUp(taken) if taken == run));
+        let may_be_tried = |run: &&RunId| !busy(run) && self.backoff.is_over(run.as_str());
+        let over: Vec<RunId> = self.journals.expired(now).filter(may_be_tried).cloned().collect();
+        for run in over {
+            let work = work::expire(self.config.clone(), run.clone(), self.stop.child_token());
             self.spawn(Work::TakeUp(run), async { Ended::TakeUp(Box::new(work.await)) });
         }
     }
@@ -366,8 +378,9 @@ fn told(report: &RunReport) {
     let summary = &report.summary;
     let why = summary.undo_failure.as_ref().or(summary.failure.as_ref()).cloned().unwrap_or_default();
     match report.outcome {
-        Outcome::Completed => {}
-        Outcome::RolledBack => tracing::warn!(run = %summary.run, %why, "rolled back"),
-        Outcome::Stuck => tracing::error!(run = %summary.run, %why, "stuck: a person must look"),
+        None => tracing::warn!(run = %summary.run, "waits for the approval of a person"),
+        Some(Outcome::Completed) => {}
+        Some(Outcome::RolledBack) => tracing::warn!(run = %summary.run, %why, "rolled back"),
+        Some(Outcome::Stuck) => tracing::error!(run = %summary.run, %why, "stuck: a person must look"),
     }
 }

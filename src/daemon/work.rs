@@ -14,7 +14,7 @@ use crate::model::manifest::Reason;
 use crate::ops::run::{self, Plan, RunError, RunReport};
 use crate::ops::schedules::{Entry, Job};
 use crate::ops::upgrade::UpgradeError;
-use crate::ops::{UnknownInstance, snapshot, upgrade};
+use crate::ops::{UnknownInstance, approve, snapshot, upgrade};
 use crate::workflow::Occasion;
 
 /// Why nothing was begun.
@@ -76,6 +76,12 @@ pub async fn serve(
 pub async fn take_up(config: Arc<Config>, run: RunId, cancel: CancellationToken) -> Result<RunReport, WorkError> {
     let app = open(&config, Repositories::Unasked, &cancel).await?;
     Ok(run::resume(&app.tools, &run, Arc::new(Log), cancel).await?)
+}
+
+/// Ends a run that nobody has approved in time.
+pub async fn expire(config: Arc<Config>, run: RunId, cancel: CancellationToken) -> Result<RunReport, WorkError> {
+    let app = open(&config, Repositories::Unasked, &cancel).await?;
+    Ok(approve::expire(&app.tools, &run, Arc::new(Log), cancel).await?)
 }
 
 /// Nothing is touched yet, so this may be dropped.

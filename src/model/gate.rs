@@ -23,6 +23,20 @@ pub struct Evidence {
     pub passed_count: usize,
 }
 
+/// A person's word that a stage may be upgraded, bound to what was known when it was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approval {
+    /// Who, as the host knows them.
+    pub by: String,
+    /// Why, in their words.
+    pub reason: String,
+    /// The [`GateFacts::fingerprint`] of what was approved.
+    pub evidence: String,
+    /// It counts for nothing after this, RFC 3339.
+    pub until: String,
+}
+
 /// What the gate looks at.
 #[derive(Clone, Debug)]
 pub struct GateFacts {
@@ -34,10 +48,44 @@ pub struct GateFacts {
     pub previous_image: Option<ImageId>,
     /// What is to be started.
     pub target: ImageId,
+    /// What the stage behind the gate runs on now.
+    pub current: Option<ImageId>,
     /// How long evidence counts.
     pub max_age: SignedDuration,
     /// Now.
     pub now: Timestamp,
+}
+
+impl GateFacts {
+    /// Names everything that an approval rests on: the pass, both images, and what would be replaced. Another pass,
+    /// another image or another container in between is another fingerprint.
+    pub fn fingerprint(&self) -> String {
+        use sha2::{Digest, Sha256};
+        let optional = |image: &Option<ImageId>| image.as_ref().map(ToString::to_string).unwrap_or_default();
+        let mut words = vec![self.previous.to_string(), self.target.to_string()];
+        words.extend([optional(&self.previous_image), optional(&self.current)]);
+        if let Some(evidence) = &self.evidence {
+            words.extend([evidence.image.to_string(), evidence.passed_at.clone(), evidence.run.to_string()]);
+            words.push(evidence.passed_count.to_string());
+        }
+        // No word holds a line break.
+        let hash = Sha256::digest(words.join("\n"));
+        hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// When the evidence stops to count; `None` without any.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        let passed_at = self.evidence.as_ref()?.passed_at.parse::<Timestamp>().ok()?;
+        passed_at.checked_add(self.max_age).ok()
+    }
+
+    /// Whether a person has approved exactly this, and not too long ago.
+    pub fn is_approved(&self, approval: Option<&Approval>) -> bool {
+        approval.is_some_and(|approval| {
+            let until = approval.until.parse::<Timestamp>();
+            approval.evidence == self.fingerprint() && until.is_ok_and(|until| self.now <= until)
+        })
+    }
 }
 
 /// One thing that must hold before the gate opens.
@@ -127,6 +175,7 @@ mod tests {
             evidence: Some(evidence),
             previous_image: Some(image('a')),
             target: image('a'),
+            current: Some(image('c')),
             max_age: SignedDuration::from_hours(24),
             now: "2026-01-02T12:00:00Z".parse().unwrap(),
         }
@@ -145,5 +194,44 @@ mod tests {
         assert!(!opens(&GateFacts { now: "2026-01-01T00:00:00Z".parse().unwrap(), ..facts() }));
         assert!(!opens(&GateFacts { previous_image: Some(image('b')), ..facts() }));
         assert!(!opens(&GateFacts { previous_image: None, ..facts() }));
+    }
+
+    #[test]
+    fn an_approval_counts_for_what_was_approved_and_no_longer_than_it_says() {
+        let approved = facts();
+        let approval = Approval {
+            by: "anna".into(),
+            reason: "looked at it".into(),
+            evidence: approved.fingerprint(),
+            until: "2026-01-02T13:00:00Z".into(),
+        };
+        assert!(approved.is_approved(Some(&approval)));
+        assert!(!approved.is_approved(None));
+        let late = GateFacts { now: "2026-01-02T13:00:01Z".parse().unwrap(), ..facts() };
+        assert!(!late.is_approved(Some(&approval)));
+        assert!(!approved.is_approved(Some(&Approval { until: "soon".into(), ..approval.clone() })));
+        let evidence = facts().evidence.unwrap();
+        let others = [
+            GateFacts { evidence: None, ..facts() },
+            GateFacts {
+                evidence: Some(Evidence { passed_at: "2026-01-02T01:00:00Z".into(), ..evidence.clone() }),
+                ..facts()
+            },
+            GateFacts {
+                evidence: Some(Evidence { run: RunId::new("upgrade-2").unwrap(), ..evidence.clone() }),
+                ..facts()
+            },
+            GateFacts { evidence: Some(Evidence { image: image('b'), ..evidence.clone() }), ..facts() },
+            GateFacts { evidence: Some(Evidence { passed_count: 2, ..evidence }), ..facts() },
+            GateFacts { previous_image: Some(image('b')), ..facts() },
+            GateFacts { target: image('b'), ..facts() },
+            GateFacts { current: Some(image('d')), ..facts() },
+            GateFacts { current: None, ..facts() },
+        ];
+        for other in others {
+            assert!(!other.is_approved(Some(&approval)), "{other:?}");
+        }
+        // Time alone changes nothing of what was approved.
+        assert_eq!(late.fingerprint(), approved.fingerprint());
     }
 }

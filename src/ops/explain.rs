@@ -2,13 +2,14 @@
 
 use serde::Serialize;
 
+use super::gate;
 use super::history::{self, RunSummary};
 use super::lock::{self, LockError};
 use super::run::{self, RunError};
 use super::state::StateError;
 use super::{Tools, UnknownInstance};
 use crate::engine::EngineError;
-use crate::model::gate::{GateFacts, weigh};
+use crate::model::gate::weigh;
 use crate::model::ids::{ImageId, InstanceName};
 use crate::workflow::Outcome;
 
@@ -108,19 +109,6 @@ pub fn previous_stage(tools: &Tools, instance: &InstanceName) -> Option<Instance
     Some(tools.settings.stages[index.checked_sub(1)?].clone())
 }
 
-/// What the gate before an instance would look at now, for an upgrade to that image.
-pub async fn gate_facts(tools: &Tools, previous: &InstanceName, target: ImageId) -> Result<GateFacts, EngineError> {
-    let view = tools.engine.find(tools.container(previous)).await?;
-    Ok(GateFacts {
-        previous: previous.clone(),
-        evidence: tools.state.evidence(previous),
-        previous_image: view.filter(|view| view.is_up()).map(|view| view.image_id),
-        target,
-        max_age: tools.settings.evidence_max_age,
-        now: (tools.now)(),
-    })
-}
-
 async fn runs(tools: &Tools, instance: &InstanceName) -> Result<Vec<Matter>, ExplainError> {
     let held = lock::is_free(tools, instance).await?;
     let open: Vec<RunSummary> =
@@ -144,6 +132,15 @@ async fn runs(tools: &Tools, instance: &InstanceName) -> Result<Vec<Matter>, Exp
                 lifts: Some("once it is taken up and ended; it puts service back by itself".into()),
                 command: Some(format!("tidegate resume {}", run.run)),
             },
+        });
+    }
+    for run in run::waiting_runs(tools)?.into_iter().filter(|run| run.instances.contains(instance)) {
+        let Some(wait) = run.waiting else { continue };
+        matters.push(Matter {
+            blocks: Blocks::Upgrades,
+            text: format!("{} waits: {}, until {}", run.run, wait.reason, wait.until),
+            lifts: Some("once a person approves or rejects it".into()),
+            command: Some(format!("tidegate approve {} --reason WHY", run.run)),
         });
     }
     if let Some(owner) = held.filter(|owner| !open.iter().any(|run| run.run.as_str() == owner.run)) {
@@ -196,9 +193,8 @@ async fn gate(
         return Ok(vec![Matter::fine(text)]);
     }
     let version = ahead.image_ref.rsplit(':').next().unwrap_or("VERSION").to_owned();
-    let facts = gate_facts(tools, previous, ahead.image_id).await?;
-    let passed_at = facts.evidence.as_ref().and_then(|evidence| evidence.passed_at.parse::<jiff::Timestamp>().ok());
-    let expires = passed_at.and_then(|at| at.checked_add(facts.max_age).ok());
+    let facts = gate::facts(tools, previous, instance, ahead.image_id).await?;
+    let expires = facts.expires_at();
     let all = weigh(&facts);
     let opens = all.iter().all(|condition| condition.holds);
     let mut matters: Vec<Matter> = all

@@ -7,7 +7,7 @@ use super::run::Plan;
 use super::state::{StateDir, StateError};
 use crate::model::ids::{InstanceName, RunId, SnapshotId};
 use crate::model::plan::choose::UpgradeState;
-use crate::workflow::{FileJournal, Header, JournalError, Occasion, Outcome, Record};
+use crate::workflow::{FileJournal, Header, JournalError, Occasion, Outcome, Record, Wait};
 
 /// One run, for lists.
 #[derive(Clone, Debug, Serialize)]
@@ -42,6 +42,8 @@ pub struct RunSummary {
     pub reopened: Vec<InstanceName>,
     /// The moment of a schedule that it serves.
     pub occasion: Option<Occasion>,
+    /// What it waits for; `None` unless it is at rest until a person says something.
+    pub waiting: Option<Wait>,
     /// It was undone because it was asked to stop or cut off, not because a step failed.
     pub stopped: bool,
 }
@@ -60,6 +62,20 @@ pub struct Taken {
 }
 
 impl RunSummary {
+    /// Whether it is at work or was cut off. One that waits for a person is neither.
+    pub fn is_open(&self) -> bool {
+        self.outcome.is_none() && self.waiting.is_none()
+    }
+
+    /// How it ended, or that it has not.
+    pub fn state_word(&self) -> String {
+        match (self.outcome, &self.waiting) {
+            (Some(outcome), _) => outcome.to_string(),
+            (None, Some(_)) => "waits".into(),
+            (None, None) => "open".into(),
+        }
+    }
+
     /// In which state a run that failed has left the instances, as one sentence without a full stop.
     pub fn state_text(&self) -> String {
         let names =
@@ -122,6 +138,10 @@ pub fn summary(story: &Story) -> RunSummary {
     });
     let outcome = match records.last() {
         Some(Record::Finished { outcome, .. }) => Some(*outcome),
+        _ => None,
+    };
+    let waiting = match records.last() {
+        Some(Record::Waiting { wait, .. }) => Some(wait.clone()),
         _ => None,
     };
     let at_step = records.iter().rev().find_map(|record| match record {
@@ -196,6 +216,7 @@ pub fn summary(story: &Story) -> RunSummary {
         rolled_back,
         reopened,
         occasion: header.occasion.clone(),
+        waiting,
         stopped: outcome == Some(Outcome::RolledBack) && matches!(first_trouble, Some(Record::RollBack { .. })),
         forced: matches!(plan, Some(Plan::Upgrade(plan)) if plan.forced),
     }

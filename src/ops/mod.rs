@@ -2,9 +2,11 @@
 //!
 //! Start with [`upgrade`]: its list names everything else. The steps that several workflows share are in [`steps`].
 
+pub mod approve;
 pub mod doctor;
 pub mod explain;
 pub mod forecast;
+pub mod gate;
 pub mod give_way;
 pub mod history;
 pub mod lock;
@@ -59,6 +61,10 @@ pub struct Settings {
     pub stable_for: SignedDuration,
     /// How long a pass on the stage before counts.
     pub evidence_max_age: SignedDuration,
+    /// The stages that need the approval of a person.
+    pub approval: Vec<InstanceName>,
+    /// How long an approval counts.
+    pub approval_max_age: SignedDuration,
     /// gzip's level, 1 to 9.
     pub compression_level: u32,
     /// How long what a restore has set aside is kept.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use super::approve;
 use super::give_way;
 use super::history::{self, RunSummary, Story};
 use super::lock::{LockError, Locks};
@@ -18,6 +19,7 @@ use super::undo::{self, UndoPlan};
 use super::upgrade::{self, Recovery, UpgradePlan};
 use super::{Tools, UnknownInstance};
 use crate::engine::EngineError;
+use crate::model::gate::Approval;
 use crate::model::ids::{BadName, InstanceName, RunId};
 use crate::store::StoreError;
 use crate::workflow::{
@@ -148,6 +150,22 @@ pub enum RunError {
         /// The run.
         open: Box<RunSummary>,
     },
+    /// An upgrade of that instance waits for a person.
+    #[error("{run} waits for a person before it goes on with `{instance}`")]
+    Waits {
+        /// Which instance.
+        instance: InstanceName,
+        /// The upgrade.
+        run: RunId,
+    },
+    /// It does not wait, so there is nothing to approve and nothing to reject.
+    #[error("{run} does not wait for anybody: {how}")]
+    WaitsForNobody {
+        /// Which.
+        run: RunId,
+        /// How it ended, or that it is at work.
+        how: String,
+    },
     /// A name that cannot be made.
     #[error("{0}")]
     Name(#[from] BadName),
@@ -158,8 +176,8 @@ pub enum RunError {
 pub struct RunReport {
     /// The run.
     pub summary: RunSummary,
-    /// How.
-    pub outcome: Outcome,
+    /// How; `None` for one that waits for a person ([`RunSummary::waiting`]).
+    pub outcome: Option<Outcome>,
     /// The step that gave up with its typed reason, if that was in this process.
     pub failure: Option<(String, StepError)>,
     /// Whether any instance had been touched by it when it failed.
@@ -223,7 +241,7 @@ async fn begin_for<J: Journal<Notes>>(
     };
     let (locks, cancel) = (Arc::new(locks), cancel.child_token());
     let driven = async {
-        no_open_run(tools, plan)?;
+        no_open_run(tools, &run, plan)?;
         let steps = plan.steps(tools);
         let (workflow, version) = plan.workflow();
         let header = Header {
@@ -265,7 +283,21 @@ async fn until_asked(
     events.emit(Event::Note { text, warning: true });
     cancel.cancel();
     let report = driven.await?;
-    Ok(RunReport { gave_way: report.outcome == Outcome::RolledBack, ..report })
+    Ok(RunReport { gave_way: report.outcome == Some(Outcome::RolledBack), ..report })
+}
+
+/// Why a run that exists goes on.
+#[derive(Clone, Debug)]
+pub enum Resume {
+    /// It was cut off, or is stuck and its undos are to be tried again, or it waits and is to look again at what for.
+    TakeUp,
+    /// A person lets it go on.
+    Approve(Approval),
+    /// It waits, and is to end here. What it has done and opened to users stays.
+    Reject {
+        /// By whom and why.
+        why: String,
+    },
 }
 
 /// Takes up a run that was cut off, or tries the undos of a stuck one again. What is finished is left alone.
@@ -275,13 +307,25 @@ pub async fn resume(
     events: Arc<dyn EventSink>,
     cancel: CancellationToken,
 ) -> Result<RunReport, RunError> {
-    resume_through(tools, run, events, cancel, |journal| journal).await
+    resume_through(tools, run, Resume::TakeUp, events, cancel, |journal| journal).await
+}
+
+/// As [`resume`], with what a person said to a run that waits.
+pub(super) async fn answer(
+    tools: &Arc<Tools>,
+    run: &RunId,
+    answer: Resume,
+    events: Arc<dyn EventSink>,
+    cancel: CancellationToken,
+) -> Result<RunReport, RunError> {
+    resume_through(tools, run, answer, events, cancel, |journal| journal).await
 }
 
 /// As [`resume`], with the journal seen through a decorator.
 pub async fn resume_through<J: Journal<Notes>>(
     tools: &Arc<Tools>,
     run: &RunId,
+    how: Resume,
     events: Arc<dyn EventSink>,
     cancel: CancellationToken,
     through: impl FnOnce(FileJournal<Notes>) -> J,
@@ -306,7 +350,18 @@ pub async fn resume_through<J: Journal<Notes>>(
         let shapes = shapes(&steps);
         let cut_off = |source| RunError::CutOff { run: run.clone(), source };
         let state = RunState::replay(&shapes, journal.records()).map_err(|error| cut_off(error.into()))?;
-        if state.finished() == Some(Outcome::Stuck) {
+        if let Some(step) = state.waiting().filter(|_| !state.is_rolling_back()) {
+            no_open_run(tools, run, &plan)?;
+            match how {
+                // It looks again at what it waits for. After an approval that was cut off it goes on by that.
+                Resume::TakeUp => {}
+                Resume::Approve(approval) => journal.append(&Record::Approved { step, at: now(), approval }).await?,
+                Resume::Reject { why } => journal.append(&Record::Failed { step, at: now(), error: why }).await?,
+            }
+        } else if !matches!(how, Resume::TakeUp) {
+            let how = state.finished().map_or_else(|| "it is at work".to_owned(), approve::ended);
+            return Err(RunError::WaitsForNobody { run: run.clone(), how });
+        } else if state.finished() == Some(Outcome::Stuck) {
             nothing_came_after(tools, &header, &plan)?;
             journal.append(&Record::RetryUndo { at: now() }).await?;
         } else if state.finished().is_none() && !state.is_rolling_back() {
@@ -342,18 +397,23 @@ async fn go_on(
     Ok(Recovery::GoOn)
 }
 
-/// The open runs of this host, oldest first. A journal that cannot be read may be that of an open run, so it is an
+/// The open runs of this host, oldest first, without those that wait for a person. A journal that cannot be read may be that of an open run, so it is an
 /// error; one without a complete first line is that of a run that never began.
 pub fn open_runs(tools: &Tools) -> Result<Vec<RunSummary>, RunError> {
     let mut open = Vec::new();
     for run in history::runs(&tools.state)? {
         match run {
-            Ok(run) if run.outcome.is_none() => open.push(run),
+            Ok(run) if run.is_open() => open.push(run),
             Ok(_) | Err(JournalError::Empty { .. }) => {}
             Err(error) => return Err(error.into()),
         }
     }
     Ok(open)
+}
+
+/// The runs of this host that wait for a person, oldest first.
+pub fn waiting_runs(tools: &Tools) -> Result<Vec<RunSummary>, StateError> {
+    Ok(history::runs(&tools.state)?.into_iter().flatten().filter(|run| run.waiting.is_some()).collect())
 }
 
 /// The undos of an old run would put its old data over what came after it.
@@ -442,16 +502,26 @@ fn cx(tools: &Tools, run: &RunId, events: Arc<dyn EventSink>, cancel: Cancellati
         guard,
         retry: tools.settings.retry.clone(),
         clock: tools.now,
+        approval: None,
         undo_failed: Vec::new(),
         undone: Vec::new(),
     }
 }
 
-/// Two runs on one instance would each undo the other's work.
-fn no_open_run(tools: &Tools, plan: &Plan) -> Result<(), RunError> {
-    for open in open_runs(tools)? {
-        if let Some(instance) = plan.instances().into_iter().find(|instance| open.instances.contains(instance)) {
+/// Two runs on one instance would each undo the other's work. One that waits for a person stands in nobody's way but
+/// that of another upgrade: it looks again before it goes on.
+fn no_open_run(tools: &Tools, run: &RunId, plan: &Plan) -> Result<(), RunError> {
+    let shared = |other: &RunSummary| plan.instances().into_iter().find(|instance| other.instances.contains(instance));
+    for open in open_runs(tools)?.into_iter().filter(|open| open.run != *run) {
+        if let Some(instance) = shared(&open) {
             return Err(RunError::OpenRun { instance, open: Box::new(open) });
+        }
+    }
+    if let Plan::Upgrade(_) = plan {
+        for waiting in waiting_runs(tools)?.into_iter().filter(|waiting| waiting.run != *run) {
+            if let Some(instance) = shared(&waiting) {
+                return Err(RunError::Waits { instance, run: waiting.run });
+            }
         }
     }
     Ok(())

@@ -273,6 +273,7 @@ mod tests {
             occasion: None,
             stopped: false,
             outcome,
+            waiting: None,
             failure: None,
             at_step: None,
             down_seconds: Vec::new(),

@@ -50,6 +50,9 @@ pub struct StagePlan {
     pub from: String,
     /// The stage that must have passed before.
     pub gate: Option<InstanceName>,
+    /// Behind that gate it also waits for the approval of a person.
+    #[serde(default)]
+    pub approval: bool,
 }
 
 /// Its steps.
@@ -61,7 +64,7 @@ pub(super) fn steps(tools: &Arc<Tools>, plan: &UpgradePlan) -> Vec<Box<dyn Step<
         let at = || At { tools: tools.clone(), instance: one.instance.clone(), stage };
         let reason = || Reason::BeforeUpgrade { to: plan.version.clone() };
         if let (Some(previous), false) = (&one.gate, plan.forced) {
-            steps.push(Box::new(Gate { at: at(), previous: previous.clone() }));
+            steps.push(Box::new(Gate { at: at(), previous: previous.clone(), approval: one.approval }));
         }
         steps.push(Box::new(Look { at: at(), purpose: Purpose::Upgrade { forced: plan.forced } }));
         steps.push(Box::new(Rest { at: at(), manner: Manner::Upgrade })); // users are out from here
@@ -166,7 +169,8 @@ pub async fn plan(
             }
         }
         let gate = index.checked_sub(1).map(|previous| tools.settings.stages[previous].clone());
-        stages.push(StagePlan { instance: instance.clone(), container, from: view.image_ref, gate });
+        let approval = gate.is_some() && !forced && tools.settings.approval.contains(instance);
+        stages.push(StagePlan { instance: instance.clone(), container, from: view.image_ref, gate, approval });
     }
     if let (Some(only), true, true) = (only, stages.is_empty(), skipped.is_empty()) {
         return Err(UpgradeError::NoStage { instance: only.clone() });

@@ -11,8 +11,9 @@ use tracing::Instrument;
 
 use super::event::{Event, EventSink};
 use super::journal::{Journal, JournalError};
-use super::record::Record;
+use super::record::{Record, Wait};
 use super::replay::{IllegalRecord, Next, Outcome, RunState, StepShape};
+use crate::model::gate::Approval;
 use crate::model::ids::RunId;
 
 /// The reason a step gave up. Retrying a request is the step's own business; this is final for the run.
@@ -74,6 +75,11 @@ pub struct LeftAsIs {
     pub reason: String,
 }
 
+/// Not a failure: the step needs a person, and the run is laid to rest until there is an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("it waits: {}", .0.reason)]
+pub struct Waits(pub Wait);
+
 /// How often a service undo is tried, and how long to wait before each new try.
 #[derive(Clone, Debug)]
 pub struct Retry {
@@ -133,6 +139,8 @@ pub struct RunCx {
     pub retry: Retry,
     /// The clock.
     pub clock: fn() -> jiff::Timestamp,
+    /// What a person said to this step, if it has waited for that.
+    pub approval: Option<Approval>,
     /// The names of the steps whose undo has failed. An undo that would build on one of them must leave things as
     /// they are and fail, too.
     pub undo_failed: Vec<String>,
@@ -202,13 +210,13 @@ pub fn shapes<N>(steps: &[Box<dyn Step<N>>]) -> Vec<StepShape> {
 /// How a run ended, and why.
 #[derive(Debug)]
 pub struct Driven {
-    /// How.
-    pub outcome: Outcome,
+    /// How; `None` for a run that waits for a person.
+    pub outcome: Option<Outcome>,
     /// The step that gave up, with its typed reason; `None` where that happened in an earlier process.
     pub failure: Option<(String, StepError)>,
 }
 
-/// Runs `steps` until nothing is left to do, and says how the run ended.
+/// Runs `steps` until nothing is left to do or a person is needed, and says how the run ended.
 ///
 /// Not cancel safe, on purpose: callers spawn it and ask it to stop through [`RunCx::cancel`], which is looked
 /// at between steps and by steps between their own effects.
@@ -238,13 +246,14 @@ where
                     journal.append(&Record::Finished { at: cx.now(), outcome }).await?;
                     cx.events.emit(Event::RunFinished { run: cx.run.to_string(), outcome });
                 }
-                return Ok(Driven { outcome, failure });
+                return Ok(Driven { outcome: Some(outcome), failure });
             }
             Next::Run(step) if cx.cancel.is_cancelled() && !state.is_kept(step) => {
                 journal.append(&Record::RollBack { at: cx.now(), reason: "stopped on request".into() }).await?;
             }
             Next::Run(step) => {
                 still_ours(&cx).await?;
+                cx.approval = approval(journal.records(), step);
                 journal.append(&Record::Started { step, at: cx.now() }).await?;
                 let name = &shapes[step].name;
                 let clock = Instant::now();
@@ -263,6 +272,10 @@ where
                         }
                     }
                     Err(error) => {
+                        if let (Some(Waits(wait)), false) = (error.downcast_ref(), cx.cancel.is_cancelled()) {
+                            journal.append(&Record::Waiting { step, at: cx.now(), wait: wait.clone() }).await?;
+                            return Ok(Driven { outcome: None, failure });
+                        }
                         let text = chain(&*error);
                         tracing::info!(run = %cx.run, step = %name, error = %text, "step failed");
                         cx.events.emit(Event::StepFailed { step: name.clone(), error: text.clone(), undo: false });
@@ -287,6 +300,14 @@ where
             }
         }
     }
+}
+
+/// The last word of a person on a step.
+fn approval<N>(records: &[Record<N>], wanted: usize) -> Option<Approval> {
+    records.iter().rev().find_map(|record| match record {
+        Record::Approved { step, approval, .. } if *step == wanted => Some(approval.clone()),
+        _ => None,
+    })
 }
 
 /// Runs a step, and again where an answer was lost; each time from the notes of before it.

@@ -25,8 +25,10 @@ mod journal;
 mod record;
 mod replay;
 
-pub use drive::{DriveError, Driven, Guard, LeftAsIs, Retry, RunCx, Step, StepError, UndoKind, chain, drive, shapes};
+pub use drive::{
+    DriveError, Driven, Guard, LeftAsIs, Retry, RunCx, Step, StepError, UndoKind, Waits, chain, drive, shapes,
+};
 pub use event::{Event, EventSink, Silent};
 pub use journal::{FileJournal, Journal, JournalError, read_header};
-pub use record::{Header, JOURNAL_FORMAT, Occasion, Record};
+pub use record::{Header, JOURNAL_FORMAT, Occasion, Record, Wait};
 pub use replay::{IllegalRecord, Next, Outcome, RunState, StepShape, StepState};

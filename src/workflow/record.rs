@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::model::gate::Approval;
 use crate::model::ids::RunId;
 
 /// The journal format that this version writes.
@@ -42,6 +43,18 @@ pub struct Occasion {
     pub planned_at: jiff::Timestamp,
 }
 
+/// What a step waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wait {
+    /// For people: what is needed before what.
+    pub reason: String,
+    /// The fingerprint of what is to be approved; an approval of anything else counts for nothing.
+    pub evidence: String,
+    /// Until when it can be approved, RFC 3339.
+    pub until: String,
+}
+
 /// One line after the first. Never reordered, never edited, only appended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "snake_case", deny_unknown_fields)]
@@ -79,6 +92,25 @@ pub enum Record<N> {
         at: String,
         /// The whole cause chain.
         error: String,
+    },
+    /// The step waits for a person. As the last line it means that the run is at rest: no process holds it, it has no
+    /// locks, and nobody takes it up by himself.
+    Waiting {
+        /// Index of the step.
+        step: usize,
+        /// RFC 3339, UTC.
+        at: String,
+        /// For what.
+        wait: Wait,
+    },
+    /// A person let a waiting step go on. It looks again at what it waited for before it does.
+    Approved {
+        /// Index of the step.
+        step: usize,
+        /// RFC 3339, UTC.
+        at: String,
+        /// By whom, why, and for how long.
+        approval: Approval,
     },
     /// The run is to be undone although no step failed: a person asked, or a crash came at a bad moment.
     RollBack {
@@ -132,6 +164,8 @@ impl<N> Record<N> {
             | Self::Done { at, .. }
             | Self::Reopened { at, .. }
             | Self::Failed { at, .. }
+            | Self::Waiting { at, .. }
+            | Self::Approved { at, .. }
             | Self::RollBack { at, .. }
             | Self::UndoStarted { at, .. }
             | Self::UndoDone { at, .. }

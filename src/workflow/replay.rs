@@ -28,6 +28,8 @@ pub enum StepState {
     Started,
     /// Over.
     Done,
+    /// Waits for a person; it is run again once there is an answer.
+    Waiting,
     /// Gave up.
     Failed,
     /// Its undo has begun, and was perhaps cut off.
@@ -124,6 +126,11 @@ impl RunState {
             Record::Started { step, .. } => (*step, S::Started),
             Record::Done { step, .. } | Record::Reopened { step, .. } => (*step, S::Done),
             Record::Failed { step, .. } => (*step, S::Failed),
+            Record::Waiting { step, .. } => (*step, S::Waiting),
+            Record::Approved { step, .. } => {
+                let waits = self.finished.is_none() && self.states.get(*step) == Some(&S::Waiting);
+                return waits.then_some(());
+            }
             Record::UndoStarted { step, .. } => (*step, S::Undoing),
             Record::UndoDone { step, .. } => (*step, S::Undone),
             Record::UndoFailed { step, .. } => (*step, S::UndoFailed),
@@ -133,9 +140,10 @@ impl RunState {
         let legal = self.finished.is_none()
             && matches!(
                 (from, to),
-                (S::Pending | S::Started, S::Started)
-                    | (S::Started, S::Done | S::Failed)
-                    | (S::Started | S::Done | S::Failed | S::Undoing, S::Undoing)
+                (S::Pending | S::Started | S::Waiting, S::Started)
+                    | (S::Started, S::Done | S::Failed | S::Waiting)
+                    | (S::Waiting, S::Failed)
+                    | (S::Started | S::Waiting | S::Done | S::Failed | S::Undoing, S::Undoing)
                     | (S::Undoing, S::Undone | S::UndoFailed)
             )
             && match to {
@@ -174,15 +182,17 @@ impl RunState {
             return Next::Finish(outcome);
         }
         // Whatever else fails, what was reopened to users is seen through to its end.
-        let unfinished = |index: &usize| matches!(self.states[*index], S::Pending | S::Started) && self.is_kept(*index);
+        let open = |index: &usize| matches!(self.states[*index], S::Pending | S::Started | S::Waiting);
+        let unfinished = |index: &usize| open(index) && self.is_kept(*index);
         if let Some(index) = (0..self.states.len()).find(unfinished) {
             return Next::Run(index);
         }
         if self.rolling_back {
-            let open = |index: &usize| {
-                matches!(self.states[*index], S::Started | S::Done | S::Failed | S::Undoing) && !self.is_kept(*index)
+            let touched = |index: &usize| {
+                matches!(self.states[*index], S::Started | S::Waiting | S::Done | S::Failed | S::Undoing)
+                    && !self.is_kept(*index)
             };
-            return match (0..self.states.len()).rev().find(open) {
+            return match (0..self.states.len()).rev().find(touched) {
                 Some(index) => Next::Undo(index),
                 None if self.is_stuck() => Next::Finish(Outcome::Stuck),
                 None => Next::Finish(Outcome::RolledBack),
@@ -191,8 +201,7 @@ impl RunState {
         if self.is_stuck() {
             return Next::Finish(Outcome::Stuck);
         }
-        let first_open = self.states.iter().position(|state| matches!(state, S::Pending | S::Started));
-        first_open.map_or(Next::Finish(Outcome::Completed), Next::Run)
+        (0..self.states.len()).find(open).map_or(Next::Finish(Outcome::Completed), Next::Run)
     }
 
     /// Behind the barrier: its stage was reopened, so it is never undone, and what is left of it is done.
@@ -228,6 +237,11 @@ impl RunState {
         self.rolling_back
     }
 
+    /// The step that waits for a person.
+    pub fn waiting(&self) -> Option<usize> {
+        self.states.iter().position(|state| *state == StepState::Waiting)
+    }
+
     /// Whether that stage was reopened.
     pub fn is_reopened(&self, stage: usize) -> bool {
         self.reopened.contains(&stage)
@@ -255,6 +269,8 @@ fn describe<N>(record: &Record<N>) -> String {
         Record::Done { step, .. } => ("done", Some(step)),
         Record::Reopened { step, .. } => ("reopened", Some(step)),
         Record::Failed { step, .. } => ("failed", Some(step)),
+        Record::Waiting { step, .. } => ("waiting", Some(step)),
+        Record::Approved { step, .. } => ("approved", Some(step)),
         Record::RollBack { .. } => ("roll_back", None),
         Record::UndoStarted { step, .. } => ("undo_started", Some(step)),
         Record::UndoDone { step, .. } => ("undo_done", Some(step)),

@@ -186,6 +186,7 @@ access_key_id = "AKIA"
 [pipeline]
 image = "appsmith/appsmith-ce"
 stages = ["a", "b", "c"]
+approval = ["a"]
 [ready]
 stable_for = "1h"
 ceiling = "30m"

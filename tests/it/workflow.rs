@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use proptest::prelude::*;
+use tidegate::model::gate::Approval;
 use tidegate::model::ids::RunId;
 use tidegate::workflow::{
     DriveError, FileJournal, Guard, Header, JOURNAL_FORMAT, Journal, JournalError, Outcome, Record, Retry, RunCx,
-    Silent, Step, StepError, UndoKind, drive,
+    Silent, Step, StepError, UndoKind, Wait, Waits, drive,
 };
 
 type World = Arc<Mutex<BTreeSet<String>>>;
@@ -99,6 +100,7 @@ fn cx() -> RunCx {
         guard: Arc::new(Ours),
         retry: Retry { pauses: vec![], ..Retry::default() },
         clock: || jiff::Timestamp::UNIX_EPOCH,
+        approval: None,
         undo_failed: vec![],
         undone: vec![],
     }
@@ -134,7 +136,7 @@ fn live(steps: &[Box<dyn Step<u32>>], deaths: Vec<(usize, bool)>) -> (Outcome, V
         let seen = durable.lock().unwrap().clone();
         let mut journal = DyingJournal { durable: durable.clone(), seen, fuse, after_write };
         match rt.block_on(drive(steps, &mut journal, &cx(), 0)) {
-            Ok(driven) => break driven.outcome,
+            Ok(driven) => break driven.outcome.expect("nothing waits"),
             Err(DriveError::Journal(_)) => {}
             Err(error) => panic!("{error}"),
         }
@@ -236,10 +238,103 @@ async fn a_stuck_run_can_be_asked_to_try_its_undos_again() {
     let broken = steps(&world, 2, Some(1), Some(0), None);
     let durable = Arc::new(Mutex::new(Vec::new()));
     let journal = |seen| DyingJournal { durable: durable.clone(), seen, fuse: usize::MAX, after_write: false };
-    assert_eq!(drive(&broken, &mut journal(vec![]), &cx(), 0).await.unwrap().outcome, Outcome::Stuck);
+    assert_eq!(drive(&broken, &mut journal(vec![]), &cx(), 0).await.unwrap().outcome, Some(Outcome::Stuck));
     let mended = steps(&world, 2, Some(1), None, None);
     let seen = durable.lock().unwrap().clone();
     let mut again = journal(seen);
     again.append(&Record::RetryUndo { at: "t".into() }).await.unwrap();
-    assert_eq!(drive(&mended, &mut again, &cx(), 0).await.unwrap().outcome, Outcome::RolledBack);
+    assert_eq!(drive(&mended, &mut again, &cx(), 0).await.unwrap().outcome, Some(Outcome::RolledBack));
+}
+
+/// Waits until somebody has approved it.
+struct Gate(Create);
+
+#[async_trait]
+impl Step<u32> for Gate {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
+    fn stage(&self) -> Option<usize> {
+        self.0.stage()
+    }
+
+    fn undo_kind(&self) -> UndoKind {
+        self.0.undo_kind()
+    }
+
+    async fn run(&self, cx: &RunCx, notes: &mut u32) -> Result<(), StepError> {
+        if cx.approval.as_ref().is_some_and(|approval| approval.evidence == "seen") {
+            return self.0.run(cx, notes).await;
+        }
+        let wait = Wait { reason: "a person".into(), evidence: "seen".into(), until: "t".into() };
+        Err(Box::new(Waits(wait)))
+    }
+
+    async fn undo(&self, cx: &RunCx, notes: &u32) -> Result<(), StepError> {
+        self.0.undo(cx, notes).await
+    }
+}
+
+fn approval(evidence: &str) -> Approval {
+    Approval { by: "anna".into(), reason: "fine".into(), evidence: evidence.into(), until: "t".into() }
+}
+
+proptest! {
+    /// Whenever it dies, it waits until it is approved, and only what was approved counts.
+    #[test]
+    fn a_run_waits_at_its_gate_until_it_is_approved(
+        count in 1usize..5,
+        gate in 0usize..5,
+        barrier in proptest::option::of(0usize..5),
+        deaths in proptest::collection::vec((0usize..10, any::<bool>()), 0..4),
+        ends in 0usize..3,
+    ) {
+        let (world, gate) = (World::default(), gate % count);
+        let mut steps = steps(&world, count, None, None, barrier);
+        let create = Create {
+            name: format!("s{gate}"),
+            stage: steps[gate].stage(),
+            reopens: false,
+            world: world.clone(),
+            fails: false,
+            undo_fails: false,
+            kind: UndoKind::Service,
+        };
+        // A gate is no barrier.
+        prop_assume!(barrier != Some(gate));
+        steps[gate] = Box::new(Gate(create));
+        let durable = Arc::new(Mutex::new(Vec::new()));
+        let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let mut lives = deaths.into_iter().chain(std::iter::repeat((usize::MAX, false)));
+        let mut live = |said: Option<Record<u32>>| loop {
+            let (fuse, after_write) = lives.next().unwrap();
+            let seen = durable.lock().unwrap().clone();
+            let mut journal = DyingJournal { durable: durable.clone(), seen, fuse: usize::MAX, after_write };
+            if let Some(said) = &said && !journal.seen.contains(said) {
+                rt.block_on(journal.append(said)).unwrap();
+            }
+            journal.fuse = fuse;
+            match rt.block_on(drive(&steps, &mut journal, &cx(), 0)) {
+                Ok(driven) => break driven.outcome,
+                Err(DriveError::Journal(_)) => {}
+                Err(error) => panic!("{error}"),
+            }
+        };
+        let at = || "t".to_owned();
+        prop_assert_eq!(live(None), None);
+        prop_assert_eq!(live(None), None, "nobody has said anything");
+        prop_assert_eq!(world.lock().unwrap().len(), 2 * gate);
+        let other = Record::Approved { step: gate, at: at(), approval: approval("other") };
+        prop_assert_eq!(live(Some(other)), None, "something else was approved");
+        let (said, expected) = match ends {
+            0 => (Record::Approved { step: gate, at: at(), approval: approval("seen") }, Outcome::Completed),
+            1 => (Record::Failed { step: gate, at: at(), error: "rejected".into() }, Outcome::RolledBack),
+            _ => (Record::RollBack { at: at(), reason: "stopped".into() }, Outcome::RolledBack),
+        };
+        prop_assert_eq!(live(Some(said)), Some(expected));
+        let things = world.lock().unwrap().len();
+        let stays = barrier.filter(|barrier| *barrier < gate).map_or(0, |barrier| 2 * (barrier + 1));
+        prop_assert_eq!(things, if ends == 0 { 2 * count } else { stays });
+    }
 }

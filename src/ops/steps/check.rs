@@ -5,14 +5,15 @@ use async_trait::async_trait;
 use super::At;
 use super::recall::recall;
 use crate::instance::InstanceError;
-use crate::model::gate::{Condition, GateFacts, weigh};
+use crate::model::gate::{Condition, weigh};
 use crate::model::ids::InstanceName;
 use crate::model::manifest::Manifest;
 use crate::model::observation::Observation;
 use crate::model::verdict::{self, compare};
+use crate::ops::gate;
 use crate::ops::notes::{Notes, VerdictNotes};
 use crate::stream::StreamError;
-use crate::workflow::{RunCx, Step, StepError, chain};
+use crate::workflow::{RunCx, Step, StepError, Wait, Waits, chain};
 
 /// Waits until the app is ready and has stayed so.
 #[derive(Debug)]
@@ -177,6 +178,8 @@ pub struct Gate {
     pub at: At,
     /// The stage that must have passed.
     pub previous: InstanceName,
+    /// It also needs a person.
+    pub approval: bool,
 }
 
 /// The gate stays shut.
@@ -202,20 +205,25 @@ impl Step<Notes> for Gate {
     async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
         let at = &self.at;
         let target = notes.of(&at.instance).target.ok_or("no image was pulled before this step")?;
-        let previous = at.engine().find(at.tools.container(&self.previous)).await?;
-        let facts = GateFacts {
-            previous: self.previous.clone(),
-            evidence: at.tools.state.evidence(&self.previous),
-            previous_image: previous.filter(|view| view.is_up()).map(|view| view.image_id),
-            target: target.id,
-            max_age: at.tools.settings.evidence_max_age,
-            now: (at.tools.now)(),
-        };
+        let facts = gate::facts(&at.tools, &self.previous, &at.instance, target.id).await?;
         let conditions = weigh(&facts);
         for condition in conditions.iter().filter(|condition| condition.holds) {
             cx.note(format!("holds: {}", condition.text));
         }
         let shut: Vec<Condition> = conditions.into_iter().filter(|condition| !condition.holds).collect();
-        if shut.is_empty() { Ok(()) } else { Err(Box::new(GateShut { instance: at.instance.clone(), shut })) }
+        if !shut.is_empty() {
+            return Err(Box::new(GateShut { instance: at.instance.clone(), shut }));
+        }
+        if !self.approval || facts.is_approved(cx.approval.as_ref()) {
+            if let Some(approval) = cx.approval.as_ref().filter(|_| self.approval) {
+                cx.note(format!("holds: {} approved it: {}", approval.by, approval.reason));
+            }
+            return Ok(());
+        }
+        Err(Box::new(Waits(Wait {
+            reason: format!("`{}` needs the approval of a person", at.instance),
+            evidence: facts.fingerprint(),
+            until: facts.expires_at().unwrap_or(facts.now).to_string(),
+        })))
     }
 }

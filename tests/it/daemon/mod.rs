@@ -6,4 +6,5 @@ mod alone;
 mod recovery;
 mod schedules;
 mod service;
+mod waiting;
 mod yielding;

@@ -336,6 +336,8 @@ fn described(record: &Record<Notes>, steps: &[String]) -> (String, String) {
         Record::Done { step, .. } => ("done", Some(*step)),
         Record::Reopened { step, .. } => ("reopened", Some(*step)),
         Record::Failed { step, .. } => ("failed", Some(*step)),
+        Record::Waiting { step, .. } => ("waiting", Some(*step)),
+        Record::Approved { step, .. } => ("approved", Some(*step)),
         Record::RollBack { .. } => ("roll back", None),
         Record::UndoStarted { step, .. } => ("undo started", Some(*step)),
         Record::UndoDone { step, .. } => ("undo done", Some(*step)),

@@ -269,6 +269,8 @@ impl World {
                 stages: INSTANCES.iter().map(|name| InstanceName::new(*name).unwrap()).collect(),
                 image: Some("app".into()),
                 evidence_max_age: SignedDuration::from_hours(24),
+                approval: Vec::new(),
+                approval_max_age: SignedDuration::from_hours(1),
                 compression_level: 1,
                 keep_aside: SignedDuration::from_hours(24 * 14),
                 stall_timeout: Duration::from_secs(60),
@@ -331,7 +333,7 @@ impl World {
         let resumed = async {
             tokio::select! {
                 biased;
-                ended = run::resume_through(&tools, run, Arc::new(life.clone()), life.cancel(), through) => ended.map_or_else(End::GaveUp, |report| End::Over(Box::new(report))),
+                ended = run::resume_through(&tools, run, run::Resume::TakeUp, Arc::new(life.clone()), life.cancel(), through) => ended.map_or_else(End::GaveUp, |report| End::Over(Box::new(report))),
                 () = life.death() => End::Died,
             }
         };

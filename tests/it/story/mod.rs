@@ -4,6 +4,7 @@
 //! that it would break. Kill points are sampled, with the seed printed; TIDEGATE_TEST_FULL=1 takes all of them.
 #![allow(clippy::print_stdout, reason = "a failed test shows what was chosen and measured")]
 
+mod approve;
 mod compose;
 mod content;
 mod crash;

@@ -229,6 +229,14 @@ impl Pair {
         std::fs::write(path("tidegate.toml"), text + more).unwrap();
     }
 
+    /// Puts some lines in the place of one of the configuration.
+    pub fn reconfigure(&self, line: &str, lines: &str) {
+        let path = self.folder.path().join("tidegate.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(line), "{text}");
+        std::fs::write(&path, text.replace(line, lines)).unwrap();
+    }
+
     /// Tidegate's state directory.
     pub fn state(&self) -> PathBuf {
         self.folder.path().join("state")
