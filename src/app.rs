@@ -142,11 +142,12 @@ impl App {
         engine.probe().await?;
         let instances = instances(config)?;
         state_is_outside(config, &*engine, &instances).await?;
-        let store = match (store(config).await, repositories) {
-            (Ok(store), _) => store,
+        let (store, repositories): (Arc<dyn ObjectStore>, _) = match (store(config).await, repositories) {
+            (Ok(store), _) => (store, repositories),
             (Err(error), Repositories::Unasked | Repositories::OpenIfThere) => {
                 tracing::warn!(error = %chain(&error), "store cannot be used");
-                Arc::new(AbsentStore::new(chain(&error)))
+                // It has said why once; there is nothing to open.
+                (Arc::new(AbsentStore::new(chain(&error))), Repositories::Unasked)
             }
             (Err(error), _) => return Err(error),
         };

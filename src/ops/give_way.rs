@@ -16,7 +16,7 @@ use nix::fcntl::{Flock, FlockArg};
 use tokio_util::sync::CancellationToken;
 
 use super::Tools;
-use super::lock::{LockError, Locks};
+use super::lock::{self, LockError, Locks};
 use super::state::StateDir;
 use crate::engine::LockOwner;
 use crate::model::ids::{InstanceName, RunId};
@@ -75,7 +75,7 @@ pub(super) async fn take(
 
 /// Whether it is a snapshot of this host, which may be asked. Its id tells: there may be no journal yet.
 pub fn gives_way(tools: &Tools, owner: &LockOwner) -> bool {
-    owner.run.starts_with("snapshot-") && owner.host == tools.settings.host
+    owner.run.starts_with("snapshot-") && lock::is_of_this_host(tools, owner).unwrap_or(false)
 }
 
 /// Fails where a restore asks for the instance: a snapshot does not begin then.

@@ -75,7 +75,7 @@ pub struct Locks {
 impl Locks {
     /// Takes the locks of all `instances`, or none. A lock of a dead process of this host is taken over.
     pub async fn take(tools: &Tools, run: &RunId, instances: &[InstanceName]) -> Result<Self, LockError> {
-        let owner = owner(run, tools.now)?;
+        let owner = owner(run.as_str(), tools.now)?;
         let mut locks = Self { engine: tools.engine.clone(), held: Vec::new(), _files: Vec::new() };
         for instance in instances {
             let container = tools.container(instance);
@@ -163,18 +163,14 @@ impl Guard for Locks {
 
 /// Whether the lock of an instance is free, or its owner is a dead process of this host.
 pub async fn is_free(tools: &Tools, instance: &InstanceName) -> Result<Option<LockOwner>, LockError> {
-    let run = RunId::new("nobody")
-        .map_err(|error| LockError::Identity { what: "a name", source: std::io::Error::other(error) })?;
-    let us = owner(&run, tools.now)?;
+    let us = owner("nobody", tools.now)?;
     let held = tools.engine.lock_owner(&lock_container(tools.container(instance))).await?;
     Ok(held.filter(|other| !is_dead(other, &us)))
 }
 
 /// Gives back the locks that dead processes of this host hold, such as one that died before its run had a journal.
 pub async fn clear_dead(tools: &Tools) -> Result<(), LockError> {
-    let run = RunId::new("nobody")
-        .map_err(|error| LockError::Identity { what: "a name", source: std::io::Error::other(error) })?;
-    let us = owner(&run, tools.now)?;
+    let us = owner("nobody", tools.now)?;
     for instance in tools.instances.keys() {
         let name = lock_container(tools.container(instance));
         if let Some(other) = tools.engine.lock_owner(&name).await?.filter(|other| is_dead(other, &us)) {
@@ -184,13 +180,18 @@ pub async fn clear_dead(tools: &Tools) -> Result<(), LockError> {
     Ok(())
 }
 
-fn owner(run: &RunId, now: fn() -> jiff::Timestamp) -> Result<LockOwner, LockError> {
+/// Whether a lock was taken on this host.
+pub fn is_of_this_host(tools: &Tools, holder: &LockOwner) -> Result<bool, LockError> {
+    Ok(is_of_host(holder, &owner("nobody", tools.now)?))
+}
+
+fn owner(run: &str, now: fn() -> jiff::Timestamp) -> Result<LockOwner, LockError> {
     let failed = |what| move |source| LockError::Identity { what, source };
     let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map_err(failed("the boot id"))?;
     let host = nix::unistd::gethostname().map_err(|errno| failed("the host's name")(errno.into()))?;
     let pid = std::process::id();
     Ok(LockOwner {
-        run: run.to_string(),
+        run: run.to_owned(),
         host: host.to_string_lossy().into_owned(),
         machine: std::fs::read_to_string("/etc/machine-id").unwrap_or_default().trim().to_owned(),
         pid_namespace: std::fs::read_link("/proc/self/ns/pid").unwrap_or_default().to_string_lossy().into_owned(),
@@ -204,16 +205,20 @@ fn owner(run: &RunId, now: fn() -> jiff::Timestamp) -> Result<LockOwner, LockErr
 /// The owner was a process of this host and is gone: after a reboot every process of before is. Of one in another pid
 /// namespace of this boot nothing can be said.
 fn is_dead(owner: &LockOwner, us: &LockOwner) -> bool {
-    let same_host = (&owner.host, &owner.machine) == (&us.host, &us.machine);
     let is_gone = || {
         owner.pid_namespace == us.pid_namespace
             && pid_started(owner.pid).is_none_or(|started| started != owner.pid_started)
     };
-    same_host && (owner.boot_id != us.boot_id || is_gone())
+    is_of_host(owner, us) && (owner.boot_id != us.boot_id || is_gone())
+}
+
+fn is_of_host(owner: &LockOwner, us: &LockOwner) -> bool {
+    (&owner.host, &owner.machine) == (&us.host, &us.machine)
 }
 
 fn is_of_same_process(owner: &LockOwner, us: &LockOwner) -> bool {
-    (&owner.host, &owner.boot_id, owner.pid, owner.pid_started) == (&us.host, &us.boot_id, us.pid, us.pid_started)
+    let process = |it: &LockOwner| (it.boot_id.clone(), it.pid_namespace.clone(), it.pid, it.pid_started);
+    is_of_host(owner, us) && process(owner) == process(us)
 }
 
 /// When a process began, in clock ticks since boot; `None` where there is no such process.
