@@ -130,6 +130,11 @@ impl App {
         store(config).await
     }
 
+    /// The repository, which must be there. Works while the engine is away.
+    pub async fn repository(config: &Config) -> Result<Repository, AppError> {
+        Ok(Repository::open(store(config).await?).await?)
+    }
+
     /// The instances.
     pub fn instances(config: &Config) -> Result<BTreeMap<InstanceName, Arc<dyn InstanceAdapter>>, AppError> {
         instances(config)

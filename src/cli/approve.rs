@@ -3,10 +3,9 @@
 use tokio_util::sync::CancellationToken;
 
 use super::render::Render;
-use super::{app, exit, tools, upgrade, wait};
-use crate::app::{self, Repositories};
+use super::{app, exit, logs, tools, upgrade, wait};
+use crate::app::{self, App, Repositories};
 use crate::config::Config;
-use crate::model::ids::RunId;
 use crate::ops::approve::{self, Question};
 use crate::workflow::{Outcome, StepError};
 
@@ -19,8 +18,8 @@ use crate::workflow::{Outcome, StepError};
     tidegate approve upgrade-20261121-101530-7f3a --reason \"looked at the orders page on staging\"\n  \
     tidegate approve upgrade-20261121-101530-7f3a --reason CHG-1234 --evidence 1f0c9a4b7d2e6538")]
 pub struct ApproveArgs {
-    /// The run; `tidegate status` shows those that wait
-    pub run: RunId,
+    /// The run, or the beginning of its id; `tidegate status` shows those that wait
+    pub run: String,
     /// Why, for the journal
     #[arg(long, required_unless_present = "dry_run")]
     pub reason: Option<String>,
@@ -38,8 +37,8 @@ pub struct ApproveArgs {
     after_help = "Examples:\n  tidegate reject upgrade-20261121-101530-7f3a --reason \"the orders page is blank on staging\""
 )]
 pub struct RejectArgs {
-    /// The run; `tidegate status` shows those that wait
-    pub run: RunId,
+    /// The run, or the beginning of its id; `tidegate status` shows those that wait
+    pub run: String,
     /// Why, for the journal
     #[arg(long)]
     pub reason: String,
@@ -49,8 +48,9 @@ pub struct RejectArgs {
 pub async fn approve(args: ApproveArgs, config: &Config, out: &mut Render) -> Result<u8, StepError> {
     // Before the identity of the state directory's owner is taken.
     let by = app::caller();
+    let run = logs::find(&App::state(config)?, Some(&args.run))?;
     let app = app(config, Repositories::Unasked).await?;
-    let question = approve::question(tools(&app), &args.run, args.evidence.as_deref()).await?;
+    let question = approve::question(tools(&app), &run, args.evidence.as_deref()).await?;
     if out.is_json() {
         out.data(&question);
     } else {
@@ -67,8 +67,9 @@ pub async fn approve(args: ApproveArgs, config: &Config, out: &mut Render) -> Re
 /// Ends the run.
 pub async fn reject(args: RejectArgs, config: &Config, out: &mut Render) -> Result<u8, StepError> {
     let by = app::caller();
+    let run = logs::find(&App::state(config)?, Some(&args.run))?;
     let app = app(config, Repositories::Unasked).await?;
-    let report = approve::reject(tools(&app), &args.run, &by, &args.reason, out.progress()).await?;
+    let report = approve::reject(tools(&app), &run, &by, &args.reason, out.progress()).await?;
     out.progress_done();
     if report.outcome != Some(Outcome::RolledBack) {
         return Ok(upgrade::tell(&report, out));
@@ -76,7 +77,7 @@ pub async fn reject(args: RejectArgs, config: &Config, out: &mut Render) -> Resu
     if out.is_json() {
         out.data(&report.summary);
     }
-    out.say(&format!("{} is rejected: {}", args.run, report.summary.state_text()));
+    out.say(&format!("{run} is rejected: {}", report.summary.state_text()));
     for instance in &report.summary.reopened {
         out.say(&format!("to take `{instance}` back, too: `tidegate restore {instance} before-upgrade`"));
     }
@@ -100,7 +101,7 @@ fn text(question: &Question) -> String {
 mod tests {
     use super::*;
     use crate::model::gate::Condition;
-    use crate::model::ids::InstanceName;
+    use crate::model::ids::{InstanceName, RunId};
 
     #[test]
     fn what_is_approved_is_shown() {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::render::Render;
-use super::{app, exit, tools};
+use super::{app, configured, exit, tools};
 use crate::app::Repositories;
 use crate::config::Config;
 use crate::model::ids::InstanceName;
@@ -30,9 +30,10 @@ struct About {
 
 /// Looks; touches nothing.
 pub async fn run(args: &ExplainArgs, config: &Config, out: &mut Render) -> Result<u8, StepError> {
+    configured(config, &args.instance)?;
     let app = app(config, Repositories::Unasked).await?;
     let instances: Vec<InstanceName> = match &args.instance {
-        Some(instance) => vec![tools(&app).instance(instance)?.name().clone()],
+        Some(instance) => vec![instance.clone()],
         None => config.instances.keys().cloned().collect(),
     };
     let mut all = Vec::new();

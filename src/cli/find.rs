@@ -1,9 +1,9 @@
 //! Finds the snapshot that a person means, and knows which ids are near where there is none.
 
+use crate::config::Config;
 use crate::model::ids::SnapshotId;
 use crate::model::manifest::Manifest;
-use crate::ops::Tools;
-use crate::repository::{ManifestEntry, RepositoryError};
+use crate::repository::{ManifestEntry, Repository, RepositoryError};
 use crate::workflow::StepError;
 
 /// How many near ids are named.
@@ -19,8 +19,8 @@ pub struct NoSnapshot {
 }
 
 /// The snapshot with that id, or the only one whose id begins so.
-pub(super) async fn snapshot(tools: &Tools, id: &str) -> Result<Manifest, StepError> {
-    let source = match tools.repository.find(id).await {
+pub(super) async fn snapshot(repository: &Repository, config: &Config, id: &str) -> Result<Manifest, StepError> {
+    let source = match repository.find(id).await {
         Ok(manifest) => return Ok(manifest),
         Err(
             error @ (RepositoryError::NoSuchSnapshot { .. }
@@ -30,8 +30,8 @@ pub(super) async fn snapshot(tools: &Tools, id: &str) -> Result<Manifest, StepEr
         Err(error) => return Err(error.into()),
     };
     let mut known = Vec::new();
-    for instance in tools.instances.keys() {
-        let listed = tools.repository.manifests(instance).await?;
+    for instance in config.instances.keys() {
+        let listed = repository.manifests(instance).await?;
         known.extend(listed.iter().rev().filter_map(ManifestEntry::manifest).map(|manifest| manifest.id.clone()));
     }
     Err(Box::new(NoSnapshot { source, near: nearest(id, known) }))

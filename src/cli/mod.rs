@@ -27,6 +27,7 @@ mod verify;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
@@ -34,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{App, Repositories};
 use crate::config::{Config, ConfigError, Environment};
 use crate::model::ids::InstanceName;
+use crate::ops::UnknownInstance;
 use crate::ops::run::{self, Plan, RunError, RunReport};
 use crate::workflow::StepError;
 use render::Render;
@@ -203,10 +205,14 @@ async fn take_up(app: &App, id: &crate::model::ids::RunId, out: &mut Render) -> 
     wait(running, cancel, out).await
 }
 
+/// Within this time a second signal is the same one.
+const TWICE: Duration = Duration::from_secs(1);
+
 type Running = tokio::task::JoinHandle<Result<RunReport, RunError>>;
 
 async fn wait(mut running: Running, cancel: CancellationToken, out: &mut Render) -> Result<RunReport, RunError> {
     let mut signals = Signals::new();
+    let mut asked: Option<Instant> = None;
     loop {
         tokio::select! {
             ended = &mut running => {
@@ -214,12 +220,17 @@ async fn wait(mut running: Running, cancel: CancellationToken, out: &mut Render)
                 return ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
             }
             () = signals.next() => {
-                if cancel.is_cancelled() {
+                // One Ctrl-C may come twice: to the group, and again from a `sudo` or `timeout` in front.
+                if asked.is_some_and(|asked| asked.elapsed() < TWICE) {
+                    continue;
+                }
+                if asked.is_some() {
                     out.progress_done();
                     out.error("interrupted in the middle of an undo", Some("`tidegate resume` ends it and puts service back"));
                     std::process::exit(exit::INTERRUPTED.into());
                 }
                 out.say("stopping: what was done is being undone (once more: stop at once, and `tidegate resume` later)");
+                asked = Some(Instant::now());
                 cancel.cancel();
             }
         }
@@ -317,6 +328,14 @@ pub enum NoConsent {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Usage(pub String);
+
+/// Looked up before anything is asked: a slip of the hand must not wait for an engine or a store.
+fn configured<'a>(config: &Config, names: impl IntoIterator<Item = &'a InstanceName>) -> Result<(), UnknownInstance> {
+    match names.into_iter().find(|name| !config.instances.contains_key(name)) {
+        Some(name) => Err(UnknownInstance::new(name, config.instances.keys())),
+        None => Ok(()),
+    }
+}
 
 async fn app(config: &Config, repositories: Repositories) -> Result<App, StepError> {
     Ok(App::open(config, repositories).await?)

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::render::Render;
-use super::{app, exit, tools, upgrade as upgrade_command};
+use super::{app, configured, exit, tools, upgrade as upgrade_command};
 use crate::app::Repositories;
 use crate::config::Config;
 use crate::model::gate::{Condition, weigh};
@@ -51,11 +51,9 @@ struct Gate {
 
 /// Looks; touches nothing.
 pub async fn run(args: &PlanArgs, config: &Config, out: &mut Render) -> Result<u8, StepError> {
+    configured(config, &args.only)?;
     let app = app(config, Repositories::Unasked).await?;
     let tools = tools(&app);
-    if let Some(only) = &args.only {
-        tools.instance(only)?;
-    }
     let plan = match upgrade::plan(tools, &args.version, args.only.as_ref(), false, None).await {
         Err(error @ UpgradeError::NoWay(_)) => {
             for (instance, way) in ways(tools, &args.version).await? {

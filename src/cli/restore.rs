@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::render::{Render, ago, bytes};
-use super::{Consent, Usage, app, carry_out, exit, take_up, tools, upgrade};
+use super::{Consent, Usage, app, carry_out, configured, exit, take_up, tools, upgrade};
 use crate::app::{App, Repositories};
 use crate::config::Config;
 use crate::engine::LockOwner;
@@ -42,6 +42,7 @@ pub struct RestoreArgs {
 
 /// Chooses, shows the plan, asks, and carries it out.
 pub async fn run(args: RestoreArgs, config: &Config, out: &mut Render) -> Result<u8, StepError> {
+    configured(config, [&args.instance])?;
     let mut app = app(config, Repositories::Open).await?;
     app.take_over(args.consent.take_over.as_ref());
     let selector = match &args.snapshot {

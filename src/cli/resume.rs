@@ -3,13 +3,13 @@
 use tokio_util::sync::CancellationToken;
 
 use super::render::Render;
-use super::{app, exit, take_up, tools, upgrade};
+use super::{app, exit, logs, take_up, tools, upgrade};
 use crate::app::{App, Repositories};
 use crate::config::Config;
 use crate::model::ids::RunId;
 use crate::ops::history;
 use crate::ops::lock::{self, LockError};
-use crate::ops::run::{self, RunError};
+use crate::ops::run::{self, RunError, RunReport};
 use crate::workflow::{Outcome, StepError, chain};
 
 /// Take up runs that were cut off; puts service back after a crash
@@ -20,16 +20,16 @@ use crate::workflow::{Outcome, StepError, chain};
     after_help = "Examples:\n  tidegate resume\n  tidegate resume --dry-run\n  tidegate resume upgrade-20261121-101530-7f3a"
 )]
 pub struct ResumeArgs {
-    /// The run; `tidegate runs` lists them
-    pub run: Option<RunId>,
+    /// The run, or the beginning of its id; `tidegate runs` lists them
+    pub run: Option<String>,
     /// Say what would be taken up and stop; nothing is touched
     #[arg(long, short = 'n')]
     pub dry_run: bool,
 }
 
 /// What would be taken up: the plans are those of the runs' own journals.
-fn would(args: &ResumeArgs, app: &App, out: &mut Render) -> Result<u8, StepError> {
-    let runs = match &args.run {
+fn would(run: Option<&RunId>, app: &App, out: &mut Render) -> Result<u8, StepError> {
+    let runs = match run {
         Some(run) => vec![history::summary(&history::story(&tools(app).state, run)?)],
         None => run::open_runs(tools(app))?,
     };
@@ -54,15 +54,30 @@ fn would(args: &ResumeArgs, app: &App, out: &mut Render) -> Result<u8, StepError
 
 /// One after the other; one that fails does not stop the others.
 pub async fn run(args: ResumeArgs, config: &Config, out: &mut Render) -> Result<u8, StepError> {
+    let run = args.run.as_deref().map(|run| logs::find(&App::state(config)?, Some(run))).transpose()?;
     let app = app(config, Repositories::Unasked).await?;
     if args.dry_run {
-        return would(&args, &app, out);
+        return would(run.as_ref(), &app, out);
     }
-    if let Some(run) = &args.run {
+    if let Some(run) = &run {
         let report = take_up(&app, run, out).await?;
-        return Ok(upgrade::tell(&report, out));
+        return Ok(tell(&report, out));
     }
     all(&app, OnSignal::Undo, out).await
+}
+
+/// What was cut off and is rolled back now is what was asked for; what went on and then failed is not.
+fn tell(report: &RunReport, out: &mut Render) -> u8 {
+    if report.outcome != Some(Outcome::RolledBack) || report.failure.is_some() {
+        return upgrade::tell(report, out);
+    }
+    let summary = &report.summary;
+    if out.is_json() {
+        out.data(summary);
+    }
+    let why = summary.failure.as_deref().unwrap_or("no reason is known");
+    out.say(&format!("{} is undone ({why}): {}", summary.run, summary.state_text()));
+    exit::DONE
 }
 
 /// What SIGTERM does to a run that is taken up.
@@ -91,11 +106,7 @@ pub(super) async fn all(app: &App, on_signal: OnSignal, out: &mut Render) -> Res
         };
         out.progress_done();
         let code = match taken {
-            // What was cut off and is rolled back now is what was asked for; what went on and then failed is not.
-            Ok(report) => match (upgrade::tell(&report, out), &report.failure) {
-                (exit::ROLLED_BACK | exit::FAILED, None) => exit::DONE,
-                (code, _) => code,
-            },
+            Ok(report) => tell(&report, out),
             // Not cut off, if its process lives here; else nobody knows.
             Err(RunError::Lock(error @ LockError::Busy { .. })) => {
                 out.say(&format!("{} goes on: {error}", open.run));

@@ -1,8 +1,8 @@
 //! `show`: everything about one snapshot.
 
 use super::render::{Render, ago, bytes, moment, table};
-use super::{app, exit, find, tools};
-use crate::app::Repositories;
+use super::{exit, find};
+use crate::app::App;
 use crate::config::Config;
 use crate::model::manifest::{Manifest, Reason};
 use crate::repository::RepositoryError;
@@ -21,10 +21,9 @@ pub struct ShowArgs {
 
 /// Reads the manifest; touches nothing.
 pub async fn run(args: &ShowArgs, config: &Config, out: &mut Render) -> Result<u8, StepError> {
-    let app = app(config, Repositories::Open).await?;
-    let tools = tools(&app);
-    let manifest = find::snapshot(tools, &args.id).await?;
-    let problems = match tools.repository.check_presence(&manifest).await {
+    let repository = App::repository(config).await?;
+    let manifest = find::snapshot(&repository, config, &args.id).await?;
+    let problems = match repository.check_presence(&manifest).await {
         Ok(()) => Vec::new(),
         Err(RepositoryError::NotWhole { problems, .. }) => problems.iter().map(ToString::to_string).collect(),
         Err(error) => return Err(error.into()),
@@ -35,7 +34,7 @@ pub async fn run(args: &ShowArgs, config: &Config, out: &mut Render) -> Result<u
             "plain_bytes": manifest.plain_bytes(), "stored_bytes": manifest.stored_bytes(),
         }));
     } else {
-        out.text(&text(&manifest, &problems, (tools.now)()));
+        out.text(&text(&manifest, &problems, jiff::Timestamp::now()));
     }
     Ok(exit::DONE)
 }

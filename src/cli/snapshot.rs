@@ -1,7 +1,7 @@
 //! `snapshot`: take a snapshot of instances.
 
 use super::render::{Render, bytes};
-use super::{Usage, app, carry_out, exit, tools, upgrade};
+use super::{Usage, app, carry_out, configured, exit, tools, upgrade};
 use crate::app::Repositories;
 use crate::config::Config;
 use crate::model::ids::InstanceName;
@@ -39,6 +39,7 @@ pub async fn run(args: SnapshotArgs, config: &Config, out: &mut Render) -> Resul
         let known: Vec<&str> = config.instances.keys().map(InstanceName::as_str).collect();
         return Err(Box::new(Usage(format!("name an instance ({}) or say --all", known.join(", ")))));
     }
+    configured(config, &instances)?;
     let mut app = app(config, if args.dry_run { Repositories::Unasked } else { Repositories::OpenOrInit }).await?;
     app.take_over(args.take_over.as_ref());
     let mut plans = Vec::new();

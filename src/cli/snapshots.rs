@@ -2,8 +2,8 @@
 
 use super::render::{Render, ago, bytes};
 use super::show::reason;
-use super::{app, exit, tools};
-use crate::app::Repositories;
+use super::{configured, exit};
+use crate::app::App;
 use crate::config::Config;
 use crate::model::ids::InstanceName;
 use crate::model::manifest::Manifest;
@@ -22,16 +22,16 @@ pub struct SnapshotsArgs {
 
 /// Reads the manifests; touches nothing.
 pub async fn run(args: &SnapshotsArgs, config: &Config, out: &mut Render) -> Result<u8, StepError> {
-    let app = app(config, Repositories::Open).await?;
-    let tools = tools(&app);
+    configured(config, &args.instance)?;
+    let repository = App::repository(config).await?;
     let instances: Vec<InstanceName> = match &args.instance {
-        Some(instance) => vec![tools.instance(instance).map(|known| known.name().clone())?],
+        Some(instance) => vec![instance.clone()],
         None => config.instances.keys().cloned().collect(),
     };
     let (mut rows, mut data) = (Vec::new(), Vec::new());
-    let now = (tools.now)();
+    let now = jiff::Timestamp::now();
     for instance in &instances {
-        for entry in tools.repository.manifests(instance).await?.iter().rev() {
+        for entry in repository.manifests(instance).await?.iter().rev() {
             let manifest = match entry {
                 ManifestEntry::Whole(manifest) => manifest,
                 ManifestEntry::Broken { key, reason } => {
@@ -41,7 +41,7 @@ pub async fn run(args: &SnapshotsArgs, config: &Config, out: &mut Render) -> Res
                     continue;
                 }
             };
-            let missing = tools.repository.check_presence(manifest).await.err().map(|error| error.to_string());
+            let missing = repository.check_presence(manifest).await.err().map(|error| error.to_string());
             rows.push(row(manifest, missing.as_deref(), now));
             data.push(serde_json::json!({
                 "id": manifest.id, "instance": manifest.instance, "taken_at": manifest.taken_at, "version": manifest.version,

@@ -1,7 +1,7 @@
 //! `upgrade`: staging first, production behind the gate.
 
 use super::render::Render;
-use super::{Consent, app, carry_out, exit, tools};
+use super::{Consent, app, carry_out, configured, exit, tools};
 use crate::app::Repositories;
 use crate::config::Config;
 use crate::model::ids::{InstanceName, RunId};
@@ -36,12 +36,10 @@ pub struct UpgradeArgs {
 
 /// Shows the plan, asks, and carries it out.
 pub async fn run(args: UpgradeArgs, config: &Config, out: &mut Render) -> Result<u8, StepError> {
+    configured(config, &args.only)?;
     let mut app =
         app(config, if args.consent.dry_run { Repositories::Unasked } else { Repositories::OpenOrInit }).await?;
     app.take_over(args.consent.take_over.as_ref());
-    if let Some(only) = &args.only {
-        tools(&app).instance(only)?;
-    }
     let plan = upgrade::plan(tools(&app), &args.version, args.only.as_ref(), args.force, args.reason).await?;
     show(&plan, out);
     if args.consent.dry_run {

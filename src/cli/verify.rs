@@ -35,7 +35,7 @@ pub async fn run(args: &VerifyArgs, config: &Config, out: &mut Render) -> Result
     for wanted in &args.wanted {
         match config.instances.keys().find(|name| name.as_str() == wanted) {
             Some(name) => instances.push(name.clone()),
-            None => snapshots.push(find::snapshot(tools, wanted).await?),
+            None => snapshots.push(find::snapshot(&tools.repository, config, wanted).await?),
         }
     }
     let everything = args.wanted.is_empty();

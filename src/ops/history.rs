@@ -89,7 +89,9 @@ impl RunSummary {
         let mut parts = Vec::new();
         if !self.rolled_back.is_empty() {
             let verb = if self.rolled_back.len() > 1 { "run" } else { "runs" };
-            parts.push(format!("{} {verb} as before, on the old image and data", names(&self.rolled_back)));
+            // A snapshot only reads.
+            let on = if self.workflow == "snapshot" { "" } else { ", on the old image and data" };
+            parts.push(format!("{} {verb} as before{on}", names(&self.rolled_back)));
         }
         if !self.reopened.is_empty() {
             let verb = if self.reopened.len() > 1 { "stay" } else { "stays" };

@@ -93,10 +93,7 @@ pub struct Acknowledged {
 impl Tools {
     /// The adapter of an instance that is known to be configured.
     pub fn instance(&self, name: &InstanceName) -> Result<&Arc<dyn InstanceAdapter>, UnknownInstance> {
-        self.instances.get(name).ok_or_else(|| UnknownInstance {
-            name: name.clone(),
-            known: self.instances.keys().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-        })
+        self.instances.get(name).ok_or_else(|| UnknownInstance::new(name, self.instances.keys()))
     }
 
     /// The name of an instance's container; the instance's own name where it is not configured.
@@ -113,4 +110,11 @@ pub struct UnknownInstance {
     pub name: InstanceName,
     /// What there is.
     pub known: String,
+}
+
+impl UnknownInstance {
+    /// `known` are those that there are.
+    pub fn new<'a>(name: &InstanceName, known: impl Iterator<Item = &'a InstanceName>) -> Self {
+        Self { name: name.clone(), known: known.map(ToString::to_string).collect::<Vec<_>>().join(", ") }
+    }
 }

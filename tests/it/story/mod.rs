@@ -10,6 +10,7 @@ mod content;
 mod crash;
 mod evidence;
 mod fit;
+mod interrupt;
 pub mod journal;
 mod kill;
 mod memory;

@@ -61,6 +61,16 @@ async fn bad_input_touches_nothing_and_says_what_to_do() {
     let ended = pair.finish(command).await;
     note("no engine", &ended);
     ended.expect(7);
+    // What was taken can be looked at all the same.
+    let mut command = pair.command(&["snapshots", "staging", "--json"]);
+    command.env("DOCKER_HOST", "unix:///nonexistent/docker.sock");
+    let listed = pair.finish(command).await.expect(0).json();
+    assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
+    let mut command = pair.command(&["restore", "stagin", "latest"]);
+    command.env("DOCKER_HOST", "unix:///nonexistent/docker.sock");
+    let ended = pair.finish(command).await;
+    note("a slip of the hand while the engine is away", &ended);
+    ended.expect(2);
     pair.configure_with("not the secret", "");
     let ended = pair.run(&["snapshot", "staging"]).await;
     note("wrong secret of the store", &ended);
