@@ -9,6 +9,7 @@ mod content;
 mod crash;
 mod evidence;
 mod fit;
+mod full;
 pub mod journal;
 mod kill;
 mod memory;

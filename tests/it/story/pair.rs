@@ -170,9 +170,14 @@ impl Pair {
 
     /// A fresh seeded volume and a container on [`OLD`], in the place of what is there. Does not wait for it.
     pub async fn create(&self, site: &Site, megabytes: u32) {
+        self.create_on(site, megabytes, &[]).await;
+    }
+
+    /// As [`Pair::create`], with more words for `docker volume create`.
+    pub async fn create_on(&self, site: &Site, megabytes: u32, volume: &[&str]) {
         let _ = docker(&["rm", "-f", &site.container]).await;
         let _ = docker(&["volume", "rm", &site.container]).await;
-        docker_ok(&["volume", "create", "--label", &self.label(), &site.container]).await;
+        docker_ok(&[&["volume", "create", "--label", &self.label()], volume, &[&site.container]].concat()).await;
         let (mount, size) = (format!("{}:/appsmith-stacks", site.container), megabytes.to_string());
         let seed = ["run", "--rm", "-v", &mount, &site.seed_image, "seed", "--apps", "4", "--seed", "7"];
         docker_ok(&[&seed[..], &["--megabytes", &size]].concat()).await;
