@@ -151,6 +151,9 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
     let some = |text: &str| Some(text.to_owned());
     if let Some(error) = cause.downcast_ref::<EngineError>() {
         return match error {
+            EngineError::Unreachable { address, .. } if has_io(error, &[ErrorKind::PermissionDenied]) => Some(format!(
+                "this user may not open `{address}`: use sudo, or add the user to the docker group (`sudo usermod -aG docker USER`, then log in anew); whoever may open it can do as root on this host"
+            )),
             EngineError::Unreachable { address, .. } => {
                 Some(format!("is the engine running, and may this user open `{address}`? try `docker version`"))
             }

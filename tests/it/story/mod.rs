@@ -10,6 +10,7 @@ mod crash;
 mod evidence;
 mod fit;
 mod full;
+mod input;
 pub mod journal;
 mod kill;
 mod memory;
