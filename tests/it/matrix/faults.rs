@@ -83,6 +83,8 @@ fn somebody_asks_it_to_stop_at_any_moment() {
     }
 }
 
+/// Dokploy#4263: the backup failed, and the app was left stopped. containrrr#542: a create failed after the remove, and the
+/// container was gone.
 #[test]
 fn every_step_fails_for_good() {
     for workflow in WORKFLOWS {

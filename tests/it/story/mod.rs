@@ -8,6 +8,7 @@ mod compose;
 mod content;
 mod crash;
 mod evidence;
+mod field;
 mod fit;
 mod full;
 mod input;

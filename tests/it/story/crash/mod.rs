@@ -6,7 +6,7 @@
 //! whose record was not written is run again, and so is its undo.
 
 mod accident;
-mod engine;
+pub mod engine;
 
 use rand::SeedableRng;
 use rand::seq::IndexedRandom;
