@@ -2,6 +2,7 @@
 //! know what the commands are called.
 
 use std::error::Error;
+use std::io::ErrorKind;
 
 use super::find::NoSnapshot;
 use super::{NoConsent, Usage};
@@ -21,7 +22,7 @@ use crate::ops::undo::UndoError;
 use crate::ops::upgrade::UpgradeError;
 use crate::repository::RepositoryError;
 use crate::store::StoreError;
-use crate::workflow::Outcome;
+use crate::workflow::{JournalError, Outcome};
 
 /// Done.
 pub const DONE: u8 = 0;
@@ -160,6 +161,9 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
     let some = |text: &str| Some(text.to_owned());
     if let Some(error) = cause.downcast_ref::<EngineError>() {
         return match error {
+            EngineError::Unreachable { address, .. } if has_io(error, &[ErrorKind::PermissionDenied]) => Some(format!(
+                "this user may not open `{address}`: use sudo, or add the user to the docker group (`sudo usermod -aG docker USER`, then log in anew); whoever may open it can do as root on this host"
+            )),
             EngineError::Unreachable { address, .. } => {
                 Some(format!("is the engine running, and may this user open `{address}`? try `docker version`"))
             }
@@ -226,6 +230,9 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
             RunError::Overtaken { .. } => {
                 some("nothing was touched; if the old state is wanted, `tidegate restore` puts it back")
             }
+            RunError::CutOff { run, .. } if has_io(error, FULL) => {
+                Some(format!("make room on the disk of `state_dir`, then `tidegate resume {run}` takes it up"))
+            }
             RunError::CutOff { run, .. } => Some(format!("`tidegate resume {run}` takes it up")),
             RunError::OtherVersion { run, .. } => {
                 Some(format!("run the tidegate that began it, or look at the journal of {run}"))
@@ -249,7 +256,8 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
             NotFit::Unhealthy { instance, .. } => Some(format!(
                 "mend `{instance}` first, or put it back: `tidegate restore {instance}`; it was not touched"
             )),
-            NotFit::NoRoom { .. } => some("make room on that disk; nothing was touched"),
+            NotFit::NoRoom { .. } | NotFit::NoInodes { .. } => some("make room on that disk; nothing was touched"),
+            NotFit::NoRoomInStore { .. } => some("make room in the store, then run it again; nothing was touched"),
             NotFit::NoContainer { instance, .. } => Some(format!(
                 "is `instances.{instance}.container` right? `docker ps -a` lists the containers; a snapshot can be put back without one: `tidegate restore {instance}`"
             )),
@@ -348,13 +356,33 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
     if let Some(LockError::Asked { .. }) = cause.downcast_ref() {
         return some("try again once the restore is done");
     }
+    if let Some(StateError::NoRoom { .. }) = cause.downcast_ref() {
+        return some("make room on that disk, then run it again; nothing was touched");
+    }
+    if matches!(cause.downcast_ref(), Some(StateError::Io { source, .. }) if FULL.contains(&source.kind()))
+        || matches!(cause.downcast_ref(), Some(JournalError::Io { source, .. }) if FULL.contains(&source.kind()))
+        || matches!(cause.downcast_ref(), Some(LockError::File { source, .. }) if FULL.contains(&source.kind()))
+    {
+        return some("make room on the disk of `state_dir`, then run it again");
+    }
     if let Some(StateError::DaemonRuns { .. }) = cause.downcast_ref() {
         return some("one daemon looks after all instances of a configuration; `systemctl status tidegate` shows it");
     }
     if let Some(error) = cause.downcast_ref::<AppError>() {
-        return error.hint();
+        return if has_io(error, FULL) {
+            some("make room on the disk of `state_dir`, then run it again")
+        } else {
+            error.hint()
+        };
     }
     None
+}
+
+/// What a disk without room says.
+const FULL: &[ErrorKind] = &[ErrorKind::StorageFull, ErrorKind::QuotaExceeded];
+
+fn has_io(error: &(dyn Error + 'static), kinds: &[ErrorKind]) -> bool {
+    causes(error).filter_map(|cause| cause.downcast_ref::<std::io::Error>()).any(|error| kinds.contains(&error.kind()))
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

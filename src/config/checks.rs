@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::reader::Reader;
+use super::reader::{Reader, did_you_mean};
 use super::store::StoreUrl;
 use super::units::format_duration;
 use super::{Action, Config, Ready};
@@ -42,10 +42,15 @@ fn pipeline(config: &Config, reader: &mut Reader<'_>) {
     }
     for stage in &pipeline.stages {
         if !reader.has(&format!("instances.{stage}")) {
-            let text = format!("`{stage}` is no instance; write an `[instances.{stage}]` for it");
+            let text = no_instance(stage, reader);
             reader.problem("pipeline.stages", text);
         }
     }
+}
+
+fn no_instance(name: &InstanceName, reader: &Reader<'_>) -> String {
+    let meant = did_you_mean(name.as_str(), reader.below("instances"));
+    format!("`{name}` is no instance; write an `[instances.{name}]` for it{meant}")
 }
 
 fn schedules(config: &Config, reader: &mut Reader<'_>) {
@@ -59,7 +64,7 @@ fn schedules(config: &Config, reader: &mut Reader<'_>) {
             Action::Snapshot { instances } => {
                 let unknown = |name: &&InstanceName| !reader.has(&format!("instances.{name}"));
                 if let Some(name) = instances.iter().flatten().find(unknown) {
-                    let text = format!("`{name}` is no instance; write an `[instances.{name}]` for it");
+                    let text = no_instance(name, reader);
                     reader.problem(&format!("{path}.instances"), text);
                 }
             }

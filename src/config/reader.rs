@@ -135,6 +135,12 @@ impl<'a> Reader<'a> {
         self.places.contains_key(path)
     }
 
+    /// The names right below the section `path`.
+    pub(super) fn below<'s>(&'s self, path: &'s str) -> impl Iterator<Item = &'s str> {
+        let name = move |key: &'s String| key.strip_prefix(path)?.strip_prefix('.').filter(|name| !name.contains('.'));
+        self.places.keys().filter_map(name)
+    }
+
     /// Where the key `path` stands, or the nearest section around it.
     pub(super) fn place(&self, path: &str) -> Place {
         let mut path = path;

@@ -183,6 +183,7 @@ mod tests {
         assert!(stability.good(S(0), S(0)));
     }
 
+    /// docker-updater#13: `restarting` was counted as healthy.
     #[test]
     fn a_container_that_is_not_the_same_and_running_is_named() {
         let running = view_with(Vec::new());

@@ -76,6 +76,7 @@ mod tests {
         assert_eq!(locate(["/"], "/etc/hosts"), Some((0, "etc/hosts".into())));
     }
 
+    /// kopi-docka 7.7.0: binds were skipped in silence.
     #[test]
     fn a_writable_mount_must_be_covered_or_acknowledged() {
         let instance = InstanceName::new("staging").unwrap();

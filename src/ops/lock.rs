@@ -111,7 +111,12 @@ impl Locks {
         let name = lock_container(container);
         // Twice: the second time after a dead owner's lock was removed.
         for _ in 0..2 {
-            match tools.engine.lock(&name, owner).await? {
+            let answer = match tools.engine.lock(&name, owner).await {
+                // Whether it was taken is seen by asking again: it is ours then.
+                Err(EngineError::LostAnswer { .. }) => tools.engine.lock(&name, owner).await?,
+                answer => answer?,
+            };
+            match answer {
                 LockAnswer::Taken => {
                     self.held.push((name, owner.clone()));
                     return Ok(());
@@ -229,4 +234,27 @@ fn pid_started(pid: u32) -> Option<u64> {
     let mut fields = rest.split_whitespace();
     let state = fields.next()?;
     (state != "Z").then(|| fields.nth(18)?.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// NC-AIO#1460: power loss left a lock for ever.
+    #[test]
+    fn a_lock_outlives_neither_its_process_nor_a_boot_of_its_host() {
+        let us = owner("snapshot-1", jiff::Timestamp::now).unwrap();
+        assert!(!is_dead(&us, &us));
+        let other = |change: fn(&mut LockOwner)| {
+            let mut other = us.clone();
+            change(&mut other);
+            is_dead(&other, &us)
+        };
+        assert!(other(|it| it.boot_id = "before the power cut".into()));
+        assert!(other(|it| it.pid_started += 1), "its number is another process's by now");
+        assert!(other(|it| it.pid = u32::MAX));
+        // Of these nothing is known.
+        assert!(!other(|it| (it.machine, it.boot_id) = ("another".into(), "another".into())));
+        assert!(!other(|it| (it.pid_namespace, it.pid) = ("another".into(), u32::MAX)));
+    }
 }

@@ -73,8 +73,8 @@ pub(super) fn steps(tools: &Arc<Tools>, plan: &RestorePlan) -> Vec<Box<dyn Step<
         steps.push(Box::new(Await { at: at(), expects: Expects::Snapshot }));
         steps.push(Box::new(Check { at: at(), baseline: Baseline::Snapshot }));
     }
-    steps.push(Box::new(Reopen { at: at() })); // nothing is undone by a crash from here
-    steps.push(Box::new(Open { at: at(), counts: false }));
+    steps.push(Box::new(Reopen { at: at(), counts: false })); // nothing is undone by a crash from here
+    steps.push(Box::new(Open { at: at() }));
     steps
 }
 

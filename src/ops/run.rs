@@ -230,6 +230,7 @@ async fn begin_for<J: Journal<Notes>>(
     cancel: CancellationToken,
     through: impl FnOnce(FileJournal<Notes>) -> J,
 ) -> Result<RunReport, RunError> {
+    tools.state.has_room()?;
     let run = new_run_id(tools, plan)?;
     let locks = match plan {
         Plan::Restore(plan) => give_way::take(tools, &run, &plan.instance, &*events, &cancel).await?,

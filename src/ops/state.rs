@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::statvfs::statvfs;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
@@ -36,6 +37,14 @@ pub enum StateError {
         /// Its process, if it can be told.
         pid: Option<String>,
     },
+    /// A run could begin and then not write what it must keep.
+    #[error("`{path}` has {free_bytes} bytes free, and a run needs {RUN_BYTES}")]
+    NoRoom {
+        /// The state directory.
+        path: PathBuf,
+        /// What is there.
+        free_bytes: u64,
+    },
     /// A file that is not what was written.
     #[error("`{path}` is damaged: {reason}")]
     Damaged {
@@ -45,6 +54,10 @@ pub enum StateError {
         reason: String,
     },
 }
+
+/// What a run may need for its journal and beside it. It is looked for before a run begins; a disk that gets full after
+/// that still has the room that the journal has allocated.
+const RUN_BYTES: u64 = 4 << 20;
 
 /// A file that a run keeps beside its journal (mode 0600), named by its hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +86,17 @@ impl StateDir {
     /// Where it lies.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Fails if a run that begins now could soon not be written down.
+    pub fn has_room(&self) -> Result<(), StateError> {
+        let failed = |errno: Errno| StateError::Io { action: "look at", path: self.root.clone(), source: errno.into() };
+        let found = statvfs(&self.root).map_err(failed)?;
+        let free_bytes = found.blocks_available().saturating_mul(found.fragment_size());
+        if free_bytes < RUN_BYTES {
+            return Err(StateError::NoRoom { path: self.root.clone(), free_bytes });
+        }
+        Ok(())
     }
 
     /// Makes this process the only daemon on it, for as long as what is returned lives.

@@ -78,8 +78,8 @@ pub(super) fn steps(tools: &Arc<Tools>, plan: &UpgradePlan) -> Vec<Box<dyn Step<
         if !plan.forced {
             steps.push(Box::new(Check { at: at(), baseline: Baseline::Before }));
         }
-        steps.push(Box::new(Reopen { at: at() })); // nothing of this stage is undone from here
-        steps.push(Box::new(Open { at: at(), counts: !plan.forced }));
+        steps.push(Box::new(Reopen { at: at(), counts: !plan.forced })); // nothing of this stage is undone from here
+        steps.push(Box::new(Open { at: at() }));
     }
     steps.push(Box::new(Finish { tools: tools.clone(), instances }));
     steps

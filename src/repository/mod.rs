@@ -27,7 +27,7 @@ pub use self::error::{Problem, ProblemKind, RepositoryError};
 pub use self::manifests::ManifestEntry;
 use crate::model::ids::InstanceName;
 use crate::model::layout::{PARTS_PREFIX, manifest_prefix, probe_key, repository_key};
-use crate::model::manifest::FORMAT;
+use crate::model::manifest::{FORMAT, Manifest};
 use crate::store::{ObjectStore, StoreError};
 
 /// Told of bytes as they pass. Called often; must not block.
@@ -100,6 +100,15 @@ impl Repository {
         self.store.put(&probe_key(), Bytes::from_static(b"{}\n")).await?;
         self.store.list(&manifest_prefix(instance)).await?;
         Ok(())
+    }
+
+    /// How many bytes the newest snapshot of `instance` took, and how many the store has left, if it can tell and that is
+    /// less: the next one will hardly fit. No forecast where there is no snapshot yet.
+    pub async fn too_little_room(&self, instance: &InstanceName) -> Result<Option<(u64, u64)>, RepositoryError> {
+        let Some(free_bytes) = self.store.free_bytes().await? else { return Ok(None) };
+        let listed = self.manifests(instance).await?;
+        let last_bytes = listed.iter().rev().find_map(|entry| entry.manifest()).map(Manifest::stored_bytes);
+        Ok(last_bytes.filter(|last_bytes| free_bytes < *last_bytes).map(|last_bytes| (last_bytes, free_bytes)))
     }
 
     /// Removes parts of uploads that died more than [`UNFINISHED_KEPT`] ago; how many there were. An upload that still

@@ -7,7 +7,9 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::sys::statvfs::statvfs;
 use tokio::fs::{self, File, OpenOptions};
 use tokio::io::AsyncWriteExt;
 use tokio_util::io::ReaderStream;
@@ -228,6 +230,15 @@ impl ObjectStore for DirStore {
             Ok(removed) => Ok(removed),
             Err(error) if is_missing(&error) => Ok(0),
             Err(error) => Err(self.failed("remove unfinished files", error)),
+        }
+    }
+
+    async fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
+        match statvfs(&self.root) {
+            Ok(found) => Ok(Some(found.blocks_available().saturating_mul(found.fragment_size()))),
+            // It is made by the first write.
+            Err(Errno::ENOENT) if self.makes_root => Ok(None),
+            Err(errno) => Err(self.failed("look at its disk", errno.into())),
         }
     }
 

@@ -51,6 +51,11 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     /// were. A store that leaves nothing, or that cannot tell, has 0.
     async fn sweep(&self, prefix: &str, age: Duration) -> Result<u64, StoreError>;
 
+    /// How many more bytes it takes, where that can be told: in a folder what its disk has left, in a bucket nothing.
+    async fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
+
     /// How a person would name it, such as `s3://bucket/prefix at http://127.0.0.1:9000`.
     fn describe(&self) -> String;
 }

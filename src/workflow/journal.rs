@@ -75,17 +75,23 @@ pub struct FileJournal<N> {
 }
 
 impl<N: Serialize + DeserializeOwned + Clone + Send + Sync> FileJournal<N> {
-    /// Begins a run: with the header on disk, it exists. Blocks for a disk flush.
+    /// Begins a run: with the header on disk, it exists; after an error there is no file. Blocks for a disk flush.
     pub fn create(path: &Path, header: &Header) -> Result<Self, JournalError> {
         let failed = |action| move |source| JournalError::Io { action, path: path.to_owned(), source };
         let mut options = OpenOptions::new();
         let options = options.create_new(true).append(true).read(true).mode(0o600);
         let file = options.open(path).map_err(failed("create"))?;
-        allocate(&file).map_err(failed("allocate room for"))?;
-        let mut file_ref = &file;
-        file_ref.write_all(line(header).as_bytes()).map_err(failed("write"))?;
-        file.sync_all().map_err(failed("flush"))?;
-        sync_folder(path).map_err(failed("flush the folder of"))?;
+        let begin = || {
+            allocate(&file).map_err(failed("allocate room for"))?;
+            (&file).write_all(line(header).as_bytes()).map_err(failed("write"))?;
+            file.sync_all().map_err(failed("flush"))?;
+            sync_folder(path).map_err(failed("flush the folder of"))
+        };
+        if let Err(error) = begin() {
+            // If it stays, it is a run that was begun, or one without a first line, which does not count.
+            let _ = std::fs::remove_file(path);
+            return Err(error);
+        }
         Ok(Self { path: path.to_owned(), file: Arc::new(file), header: header.clone(), records: Vec::new() })
     }
 

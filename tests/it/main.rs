@@ -7,6 +7,7 @@ mod daemon;
 mod dependency_rule;
 mod docker;
 mod engine;
+mod field;
 mod instance;
 mod matrix;
 mod porter;

@@ -8,7 +8,7 @@ pub struct Registry {
     process: Child,
     /// Such as `127.0.0.1:40123`.
     pub address: String,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Registry {
@@ -40,11 +40,29 @@ impl Registry {
         };
         // Somebody has to read on, or the registry blocks one day.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Self { process, address, _folder: folder }
+        Self { process, address, folder }
     }
 }
 
 impl Registry {
+    /// Loses the layers, and keeps what says that they are there; how many bytes those were.
+    pub fn lose_layers(&self) -> u64 {
+        let mut lost = 0;
+        let mut folders = vec![self.folder.path().join("data/docker/registry/v2/blobs")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+                let (path, size) = (entry.path(), entry.metadata().unwrap().len());
+                if path.is_dir() {
+                    folders.push(path);
+                } else if std::fs::read(&path).unwrap().starts_with(&[0x1f, 0x8b]) {
+                    std::fs::remove_file(path).unwrap();
+                    lost += size;
+                }
+            }
+        }
+        lost
+    }
+
     /// Ends it; its address refuses connections from then on.
     pub fn kill(&mut self) {
         self.process.kill().ok();

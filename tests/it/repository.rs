@@ -186,6 +186,7 @@ async fn only_a_known_format_is_opened() {
     open().await.unwrap();
 }
 
+/// bcgov#149: a broken pipe went unnoticed, and a damaged archive was a success.
 #[tokio::test]
 async fn a_tar_that_is_cut_short_leaves_nothing_and_is_never_published() {
     let (store, repository) = in_memory().await;

@@ -230,6 +230,12 @@ async fn a_journal_has_room_on_a_full_disk_and_is_private() {
     let meta = std::fs::metadata(&path).unwrap();
     assert!(meta.blocks() * 512 >= 1 << 20, "only {} blocks are allocated", meta.blocks());
     assert_eq!(meta.mode() & 0o777, 0o600);
+
+    // Without room for that, there is no run and no file.
+    let disk = crate::store::dir::SmallDisk::mount("256k");
+    let error = FileJournal::<u32>::create(&disk.path().join("r.jsonl"), &header()).unwrap_err();
+    assert!(error.to_string().starts_with("cannot allocate room for the journal"), "{error}");
+    assert_eq!(std::fs::read_dir(disk.path()).unwrap().count(), 0);
 }
 
 #[tokio::test]

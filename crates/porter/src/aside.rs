@@ -1,5 +1,6 @@
 //! Setting files aside, and saying that what came in their place is complete.
 
+use crate::ballast;
 use crate::cover::Rules;
 use crate::error::Trouble;
 use crate::fs;
@@ -25,6 +26,7 @@ pub(crate) fn aside(root: &str, run: &str, cover: &Cover) -> Result<u64, Trouble
     };
     let rules = Rules::new(&journal.cover)?;
     refuse_mount_points(&place.root, &rules)?;
+    ballast::take(&place, &journal)?;
     place.mark(journal.folder())?;
 
     let target = fs::ensure_folder(journal.folder(), ASIDE, &place.run_path().join(ASIDE))?;

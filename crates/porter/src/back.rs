@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use crate::aside::begun;
+use crate::ballast;
 use crate::cover::Rules;
 use crate::error::Trouble;
 use crate::fs::{self, Kind};
@@ -23,6 +24,12 @@ pub(crate) fn back(root: &str, run: &str) -> Result<u64, Trouble> {
         return Ok(0);
     };
     if journal.stage == Stage::Finished {
+        return Ok(0);
+    }
+    ballast::give(&place, journal.folder())?;
+    if journal.stage == Stage::Planned && !place.is_marked()? {
+        // The marker comes before anything moves, so nothing has. There may be no room to write down that it is over.
+        put_root_back(&place, &journal)?;
         return Ok(0);
     }
     let mut entries = 0;

@@ -152,6 +152,15 @@ pub(crate) fn write_whole(
     sync(dir, path)
 }
 
+/// Writes a small file of mode 0600 in place, whose content nobody needs; not flushed.
+pub(crate) fn write_new(dir: &OwnedFd, name: &[u8], path: &Rel, content: &[u8]) -> Result<(), Trouble> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    effect()?;
+    let file =
+        fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR).map_err(|errno| Trouble::system("write", path, errno))?;
+    write_all(&file, content, path)
+}
+
 /// Adds to a file that is there, from `offset` on; what lay behind it was never complete.
 pub(crate) fn append(dir: &OwnedFd, name: &[u8], path: &Rel, offset: u64, content: &[u8]) -> Result<(), Trouble> {
     let trouble = |errno| Trouble::system("write", path, errno);

@@ -11,6 +11,7 @@
 //!   that was cut off between any two system calls is finished by asking again, or undone by `Back`.
 mod aside;
 mod back;
+mod ballast;
 mod cover;
 mod error;
 mod fs;

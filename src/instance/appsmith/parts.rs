@@ -107,7 +107,11 @@ pub fn plan(
         place if is_worthless(place) => Vec::new(),
         _ => vec![of_one_folder(it)],
     });
-    named(drafts.collect()).map_err(|error| out_of_reach(error.to_string()))
+    let drafts: Vec<Draft> = drafts.collect();
+    if drafts.is_empty() {
+        return Err(out_of_reach(format!("there is nothing of Appsmith at {STACKS}; is that the right volume?")));
+    }
+    named(drafts).map_err(|error| out_of_reach(error.to_string()))
 }
 
 /// A file system that the host has mounted inside a mount is not followed, so it must not hold data unnoticed.
@@ -335,7 +339,8 @@ mod tests {
         assert!(matches!(error, InstanceError::OutOfReach { .. }), "{error}");
         assert!(error.to_string().contains("only the embedded database"));
         assert!(planned(&[("/files", &[])]).is_err());
-        assert_eq!(planned(&[(STACKS, &[])]).unwrap(), []);
+        let error = planned(&[(STACKS, &["logs/"])]).unwrap_err();
+        assert!(error.to_string().contains("nothing of Appsmith"), "{error}");
     }
 
     #[test]
@@ -368,6 +373,7 @@ mod tests {
         assert_eq!(asked[0].stat, ["data/mongodb/mongod.lock"]);
     }
 
+    /// mongo images: killed after 10 s, where a clean stop takes 40.
     #[test]
     fn a_kill_or_a_lock_that_is_not_empty_is_unclean() {
         let mut at_rest = listing(FULL);

@@ -378,6 +378,7 @@ mod tests {
         assert_eq!(run(&mut gate, (0..200).map(busy)), (199, Decision::Wait));
     }
 
+    /// DockMon#7: a good but slow start was rolled back after 10 s.
     #[test]
     fn a_migration_may_take_hours_but_not_for_ever() {
         let options = options();

@@ -297,6 +297,7 @@ mod tests {
         assert!(pick(&Selector::Auto, &[unhealthy(manual(1, OLD))], UpgradeState::Unknown).is_err());
     }
 
+    /// NC-AIO#4471: an empty name was taken for the first snapshot that there was.
     #[test]
     fn what_is_named_is_taken_with_a_warning() {
         let all = [unhealthy(manual(0x1a, OLD)), manual(0x1b, OLD), manual(0x2c, LATER)];
@@ -308,7 +309,7 @@ mod tests {
             matches!(pick(&id("0000001"), &all, UpgradeState::Unknown), Err(NoChoice::Ambiguous(_, ids)) if ids.len() == 2)
         );
         assert!(matches!(pick(&id("f"), &all, UpgradeState::Unknown), Err(NoChoice::NoSuchId(_))));
-        // An empty name never means the first one that there is (NC-AIO#4471).
+        // An empty name never means the first one that there is.
         assert!(matches!(pick(&id(""), &all, UpgradeState::Unknown), Err(NoChoice::NoSuchId(_))));
         assert!(matches!(pick(&Selector::BeforeUpgrade, &all, UpgradeState::Unknown), Err(NoChoice::NoneFits(_))));
         assert!(matches!(pick(&Selector::Auto, &[], UpgradeState::Unknown), Err(NoChoice::NoSnapshots)));

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::At;
+use super::look::NotFit;
 use super::meter::Meter;
 use super::recall::recall;
 use crate::engine::{Answer, HelperMount, PorterRequest};
@@ -13,7 +14,7 @@ use crate::model::manifest::{Manifest, PartRecord};
 use crate::model::part::{PartPlan, cover_of, mounts_of};
 use crate::ops::notes::Notes;
 use crate::stream;
-use crate::workflow::{RunCx, Step, StepError, UndoKind};
+use crate::workflow::{RunCx, Step, StepError, UndoKind, chain};
 
 /// Fetches manifest and definition of the snapshot, and checks that every object is there.
 #[derive(Debug)]
@@ -81,14 +82,14 @@ impl Step<Notes> for VerifySnapshot {
                 (sum.0.saturating_add(part.plain_bytes), sum.1.saturating_add(part.entries))
             });
             let needed_bytes = bytes.saturating_add(bytes / 20);
-            let short = listing.free_bytes < needed_bytes || listing.free_inodes < entries;
-            if short {
-                return Err(Box::new(super::look::NotFit::NoRoom {
-                    instance: self.at.instance.clone(),
-                    source_text: mount.source.to_string(),
-                    free_bytes: listing.free_bytes,
-                    needed_bytes,
-                }));
+            let (instance, source_text) = (self.at.instance.clone(), mount.source.to_string());
+            if listing.free_bytes < needed_bytes {
+                let free_bytes = listing.free_bytes;
+                return Err(Box::new(NotFit::NoRoom { instance, source_text, free_bytes, needed_bytes }));
+            }
+            if listing.free_inodes < entries {
+                let free = listing.free_inodes;
+                return Err(Box::new(NotFit::NoInodes { instance, source_text, free, needed: entries }));
             }
         }
         // The very container that is to come, before anything is read and long before anything is stopped.
@@ -151,9 +152,19 @@ impl Step<Notes> for Aside {
         // An earlier try may have ended with the old container running.
         self.at.hold_still().await?;
         let (manifest, definition) = fetched(&self.at, cx, notes)?;
-        let run = cx.run.to_string();
-        for (_, source) in data_mounts(&definition.mounts, &manifest)? {
-            self.at.porter(cx, &source, &PorterRequest::Back { root: helper_target(0), run: run.clone() }).await?;
+        let (run, sources) = (cx.run.to_string(), data_mounts(&definition.mounts, &manifest)?);
+        for (_, source) in &sources {
+            self.at.porter(cx, source, &PorterRequest::Back { root: helper_target(0), run: run.clone() }).await?;
+        }
+        // What never became whole is worth nothing, and the old container may need its room. The rest waits until that
+        // runs.
+        if !cx.undone.contains(&self.at.step("settle")) {
+            for (_, source) in &sources {
+                let request = PorterRequest::Drop { root: helper_target(0), run: run.clone() };
+                if let Err(error) = self.at.porter(cx, source, &request).await {
+                    tracing::warn!(%source, error = %chain(&*error), "half of a filling not deleted yet");
+                }
+            }
         }
         Ok(())
     }

@@ -91,6 +91,18 @@ pub enum NotFit {
         /// The container's name.
         writer: String,
     },
+    /// The next snapshot would hardly fit where snapshots go.
+    #[error("the store {store} has {free_bytes} bytes free, and the last snapshot of `{instance}` took {last_bytes}")]
+    NoRoomInStore {
+        /// Which.
+        instance: InstanceName,
+        /// The store.
+        store: String,
+        /// What is there.
+        free_bytes: u64,
+        /// What the newest snapshot took.
+        last_bytes: u64,
+    },
     /// Data cannot be set aside beside its replacement.
     #[error(
         "{source_text} of `{instance}` has {free_bytes} bytes free, and putting its data back needs {needed_bytes}"
@@ -104,6 +116,18 @@ pub enum NotFit {
         free_bytes: u64,
         /// What is needed.
         needed_bytes: u64,
+    },
+    /// There is room for its bytes and not for its files.
+    #[error("{source_text} of `{instance}` has room for {free} more files, and putting its data back needs {needed}")]
+    NoInodes {
+        /// Which.
+        instance: InstanceName,
+        /// The volume or folder.
+        source_text: String,
+        /// Inodes that are free.
+        free: u64,
+        /// Files, folders and links of the data.
+        needed: u64,
     },
 }
 
@@ -252,7 +276,12 @@ impl Look {
             return Ok(());
         }
         // What the store would refuse later must not cost the instance a rest.
-        at.tools.repository.probe(&at.instance).await?;
+        let repository = &at.tools.repository;
+        repository.probe(&at.instance).await?;
+        if let Some((last_bytes, free_bytes)) = repository.too_little_room(&at.instance).await? {
+            let (instance, store) = (at.instance.clone(), repository.describe());
+            return Err(Box::new(NotFit::NoRoomInStore { instance, store, free_bytes, last_bytes }));
+        }
         let helper = layout::helper_container(&cx.run, &at.instance);
         let destinations = mounts_of(parts);
         let source_of = |destination: &String| definition.mounts.iter().find(|mount| mount.destination == *destination);

@@ -216,12 +216,15 @@ async fn undo_start(at: &At, cx: &RunCx, notes: &Notes, puts_data_back: bool) ->
     }
     Ok(())
 }
-/// The checks passed: users may write from now on. No effect but its record in the journal, after which no crash
-/// rolls this instance's data back.
+
+/// The checks passed: users may write from now on. What they proved is kept, and then this is recorded in the journal,
+/// after which no crash rolls this instance's data back: whatever needs room on the disk comes before.
 #[derive(Debug)]
 pub struct Reopen {
     /// Where.
     pub at: At,
+    /// Whether a pass counts as evidence for the next stage.
+    pub counts: bool,
 }
 
 #[async_trait]
@@ -238,18 +241,30 @@ impl Step<Notes> for Reopen {
         true
     }
 
-    async fn run(&self, _cx: &RunCx, _notes: &mut Notes) -> Result<(), StepError> {
+    /// Taken back by the undo of `start`.
+    async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
+        let (at, known) = (&self.at, notes.of(&self.at.instance));
+        if let (true, Some(target), Some(verdict)) = (self.counts, known.target, known.verdict) {
+            at.tools.state.keep_evidence(&Evidence {
+                instance: at.instance.clone(),
+                image: target.id,
+                image_ref: target.reference,
+                passed_at: cx.now(),
+                run: cx.run.clone(),
+                passed_count: verdict.passed_count,
+            })?;
+        } else {
+            at.tools.state.drop_evidence(&at.instance)?;
+        }
         Ok(())
     }
 }
 
-/// Sees to it that it runs, gives the restart policy back, and keeps what the checks proved.
+/// Sees to it that it runs, and gives the restart policy back.
 #[derive(Debug)]
 pub struct Open {
     /// Where.
     pub at: At,
-    /// Whether a pass counts as evidence for the next stage.
-    pub counts: bool,
 }
 
 #[async_trait]
@@ -274,18 +289,6 @@ impl Step<Notes> for Open {
         let (engine, container) = (at.engine(), at.container());
         cx.patiently(|| open(engine, container, &policy)).await?;
         at.clear_helpers_if_possible(cx).await;
-        if let (true, Some(target), Some(verdict)) = (self.counts, known.target, known.verdict) {
-            at.tools.state.keep_evidence(&Evidence {
-                instance: at.instance.clone(),
-                image: target.id,
-                image_ref: target.reference,
-                passed_at: cx.now(),
-                run: cx.run.clone(),
-                passed_count: verdict.passed_count,
-            })?;
-        } else {
-            at.tools.state.drop_evidence(&at.instance)?;
-        }
         Ok(())
     }
 }

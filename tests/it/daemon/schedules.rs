@@ -62,7 +62,7 @@ async fn a_moment_is_served_exactly_once_over_restarts() {
     pair.nothing_is_left(site).await;
 }
 
-/// Nextcloud AIO#8414: a scheduled backup killed a running restore.
+/// NC-AIO#8414: a scheduled backup killed a running restore.
 #[tokio::test(flavor = "multi_thread")]
 async fn nc_aio_8414_a_schedule_that_fires_during_a_restore_waits() {
     let pair = Pair::start("aio-8414", Make::default()).await;

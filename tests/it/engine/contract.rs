@@ -211,6 +211,7 @@ async fn a_name_is_held_by_what_cannot_be_started(bench: &Bench) {
     assert!(engine.find(&nobody).await.unwrap().is_none());
 }
 
+/// Coolify#5099: after a restart the container had a new, empty volume.
 async fn a_definition_carries_anonymous_volumes(bench: &Bench) {
     let engine = &bench.engine;
     let mut given = bench.definition("app").await;

@@ -53,7 +53,31 @@ async fn an_image_is_pulled_by_tag_and_by_digest() {
     }
 }
 
+/// docker-updater#13: the engine answers a pull with 200 and tells of its failure in the stream; the container was
+/// created anew all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pull_that_fails_in_mid_stream_is_an_error() {
+    let bench = Bench::docker("torn").await;
+    let registry = Registry::start();
+    let name = format!("{}/tg-engine/torn:1", registry.address);
+    // An image of its own, whose layer is not on this host any more when it is pulled.
+    let container = bench.name("torn");
+    docker(&["create", "--name", &container, BOXES[0]]);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), rand::random::<[u8; 32]>()).unwrap();
+    docker(&["cp", file.path().to_str().unwrap(), &format!("{container}:/own")]);
+    docker(&["commit", &container, &name]);
+    docker(&["push", "-q", &name]);
+    docker(&["rm", &container]);
+    docker(&["rmi", &name]);
+    assert!(registry.lose_layers() > 0);
+    let error = bench.engine.pull(&name).await.unwrap_err();
+    assert_eq!(chain(&error), format!("cannot pull `{name}`: Docker stream error: unknown blob"));
+    assert!(bench.engine.image(&name).await.unwrap().is_none());
+}
+
 /// What keeps an image from `docker image prune -a` is a container; from `docker image prune`, a name.
+/// drydock#81: the image that the roll back needed was pruned.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_held_image_has_a_container_and_a_name() {
     let bench = Bench::docker("held").await;

@@ -78,6 +78,7 @@ async fn a_backend_that_migrates_for_ever_never_opens_the_gate_though_docker_say
     world.remove().await;
 }
 
+/// appsmith#27362: after an update mongod was FATAL, and the container up.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_that_cannot_succeed_is_given_up_at_once_with_its_reason() {
     let table = [
@@ -216,6 +217,7 @@ async fn at_rest_the_database_has_closed_its_files_and_wakes_again() {
     world.remove().await;
 }
 
+/// mongo images: killed after 10 s, where a clean stop takes 40.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_supervisor_would_kill_is_told_to_quit_soon() {
     for (quick, expected_clean) in [(true, true), (false, false)] {

@@ -53,7 +53,8 @@ fn lethal_count(workflow: Workflow) -> usize {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Between {
     Nothing,
-    /// The engine starts anew, and with it what its restart policy says.
+    /// The engine starts anew, and with it what its restart policy says. drydock#81: and somebody prunes its images,
+    /// those that a roll back needs among them if no container holds them.
     Reboot,
 }
 
@@ -69,6 +70,7 @@ fn die_once(workflow: Workflow, between: Between) {
         assert!(matches!(end, End::Died), "{workflow:?} {first}: {end:?}");
         if between == Between::Reboot {
             world.engine.reboot();
+            world.engine.prune_images();
         }
         live_on(&world, Life::quiet);
         let at = life.points().pop();
@@ -129,6 +131,7 @@ macro_rules! deaths {
                 die_once($workflow, Between::Nothing);
             }
 
+            /// drydock#81: the image that the roll back needed was pruned.
             #[test]
             fn killed_with_the_engine_restarted_it_is_whole_after_it_was_taken_up() {
                 die_once($workflow, Between::Reboot);

@@ -83,6 +83,8 @@ fn somebody_asks_it_to_stop_at_any_moment() {
     }
 }
 
+/// Dokploy#4263: the backup failed, and the app was left stopped. containrrr#542: a create failed after the remove, and the
+/// container was gone.
 #[test]
 fn every_step_fails_for_good() {
     for workflow in WORKFLOWS {
@@ -109,5 +111,20 @@ fn every_step_fails_for_good() {
             let wanted = if failed && !step.starts_with("open ") { Outcome::RolledBack } else { expected(workflow) };
             assert_eq!(outcome_of(&world), Some(wanted), "{case}");
         }
+    }
+}
+
+/// The last thing that needs room on the disk: where it fails, users were not let in yet, and there is a way back.
+#[test]
+fn what_passed_is_kept_before_users_are_let_in() {
+    for instance in ["staging", "production"] {
+        let mut world = World::new(Workflow::Upgrade(Manner::Good));
+        // Where the draft of the file would be.
+        std::fs::create_dir(world.state.root().join("evidence").join(format!("{instance}.tmp"))).unwrap();
+        let life = Life::quiet();
+        let end = world.begin(&life);
+        let case = format!("no evidence of {instance}: {end:?} {:#?}", life.said());
+        judge(&world).assert_none(&world, &case);
+        assert_eq!(outcome_of(&world), Some(Outcome::RolledBack), "{case}");
     }
 }

@@ -117,6 +117,7 @@ fn every_undo_fails_for_good_after_its_effect() {
 }
 
 /// Every call of a roll back fails once: tried again, it succeeds.
+/// Coolify#4218: what an upgrade that broke had left behind stood in the way back.
 #[test]
 fn every_call_of_a_roll_back_fails_once() {
     for workflow in FAILING {

@@ -37,6 +37,7 @@ fn troubles(findings: &[Finding]) -> Vec<(String, &'static str)> {
     all.map(|trouble| (trouble.object.clone(), trouble.is)).collect()
 }
 
+/// pgbackrest#2544: verify passed although an object was deleted.
 #[test]
 fn every_kind_of_object_that_is_deleted_is_named() {
     let (world, second) = two_snapshots();
@@ -55,6 +56,7 @@ fn every_kind_of_object_that_is_deleted_is_named() {
     }
 }
 
+/// restic#21820: check did not list all that was broken.
 #[test]
 fn every_kind_of_object_that_is_damaged_is_named_and_all_of_them_at_once() {
     let (world, second) = two_snapshots();

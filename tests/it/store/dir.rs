@@ -85,25 +85,69 @@ async fn pipes_folders_and_links_are_no_objects() {
 }
 
 /// A small tmpfs; unmounted when dropped.
-pub(crate) struct SmallDisk(tempfile::TempDir);
+pub(crate) struct SmallDisk {
+    path: std::path::PathBuf,
+    _folder: Option<tempfile::TempDir>,
+}
 
 impl SmallDisk {
     pub(crate) fn mount(size: &str) -> Self {
-        let disk = Self(tempfile::tempdir().unwrap());
-        let mount = ["-t", "tmpfs", "-o", &format!("size={size}"), "tidegate-test"];
-        let mounted = std::process::Command::new("mount").args(mount).arg(disk.0.path()).status().unwrap();
-        assert!(mounted.success(), "this test mounts a tmpfs, and so needs root");
+        let folder = tempfile::tempdir().unwrap();
+        let mut disk = Self::mount_at(folder.path(), size);
+        disk._folder = Some(folder);
         disk
     }
 
+    /// Over a folder that is there.
+    pub(crate) fn mount_at(path: &std::path::Path, size: &str) -> Self {
+        let mount = ["-t", "tmpfs", "-o", &format!("size={size}"), "tidegate-test"];
+        let mounted = std::process::Command::new("mount").args(mount).arg(path).status().unwrap();
+        assert!(mounted.success(), "this test mounts a tmpfs, and so needs root");
+        Self { path: path.to_owned(), _folder: None }
+    }
+
     pub(crate) fn path(&self) -> &std::path::Path {
-        self.0.path()
+        &self.path
+    }
+
+    /// Takes all room that is left with a file of that name.
+    pub(crate) fn fill(&self, name: &str) {
+        self.fill_but(name, 0);
+    }
+
+    /// As [`SmallDisk::fill`], and leaves that much.
+    pub(crate) fn fill_but(&self, name: &str, left: u64) {
+        use std::io::Write;
+        let mut file = std::fs::File::create(self.path.join(name)).unwrap();
+        let (mut block, mut bytes) = (vec![1; 1 << 20], 0_usize);
+        while !block.is_empty() {
+            match file.write(&block) {
+                Ok(written) => bytes += written,
+                Err(_) => block.truncate(block.len() / 2),
+            }
+        }
+        file.set_len((bytes as u64).saturating_sub(left)).unwrap();
+    }
+
+    /// Takes all inodes but so many, in a folder of that name.
+    pub(crate) fn fill_inodes_but(&self, name: &str, left: u32) {
+        let folder = self.path.join(name);
+        let file = |number: u32| folder.join(number.to_string());
+        std::fs::create_dir(&folder).unwrap();
+        let full = (0..u32::MAX).find(|number| std::fs::File::create(file(*number)).is_err()).unwrap();
+        (full - left..full).for_each(|number| std::fs::remove_file(file(number)).unwrap());
+    }
+
+    /// Gives that room back.
+    pub(crate) fn free(&self, name: &str) {
+        let path = self.path.join(name);
+        if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }.unwrap();
     }
 }
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg(self.0.path()).status();
+        let _ = std::process::Command::new("umount").arg(&self.path).status();
     }
 }
 

@@ -293,6 +293,7 @@ async fn another_region_is_told_with_its_name() {
 }
 
 /// A write whose future is dropped leaves its parts; they go once they are old, and nobody else's do.
+/// pgbackrest#2686: a partial backup that could not be deleted blocked the next.
 #[tokio::test]
 async fn old_unfinished_uploads_of_ours_are_swept() {
     let moto = Moto::start().await;

@@ -31,6 +31,7 @@ fn lose(object: &Path) {
 }
 
 /// P3. Between the last byte written and the first byte read back, the store damages or loses what it was given.
+/// ai-memory#633: the backup of before an upgrade was taken after it.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_upgrade_on_a_store_that_does_not_keep() {
     let pair = Pair::start("keep", Make::default()).await;

@@ -5,6 +5,7 @@ use super::pair::{GOOD, Make, Pair};
 use super::side::{Side, side};
 use crate::docker::{docker, docker_ok, post};
 
+/// Dokploy#3995: a volume "in use" by a stopped container blocked its restore.
 /// offen#608: files change during the read although the app is stopped, because a second container writes to them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_writer_on_the_volume_is_named() {
@@ -29,7 +30,7 @@ async fn a_second_writer_on_the_volume_is_named() {
     command.env("TIDEGATE_INSTANCES__STAGING__ACKNOWLEDGE_WRITERS", format!("[\"{sidecar}\"]"));
     pair.finish(command).await.expect(0);
     docker_ok(&["rm", "-f", &sidecar]).await;
-    // A stopped one does no harm (Dokploy#3995).
+    // A stopped one does no harm.
     docker_ok(&[&["create"][..], &with_mount].concat()).await;
     pair.run(&["restore", "staging", "latest"]).await.expect(0);
     assert_eq!(side(&pair, site, &before).await, Side::Old);

@@ -6,6 +6,7 @@ use super::proxy::Trap;
 use super::side::{Side, side};
 
 /// P1. The process dies while bytes flow to the store; the instance is down and only `resume` may start it.
+/// Dokploy#4263, volumerize#43, offen#337: the backup failed, and the app was left stopped.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_left_stopped() {
     let pair = Pair::start("stopped", Make { megabytes: 16, ..Make::default() }).await;
@@ -91,6 +92,7 @@ async fn a_kill_in_an_upgrade_ends_old_or_new() {
 }
 
 /// P4. Staging was reopened to its users: a crash while production rests takes production back and leaves staging new.
+/// xagent#1627: rolled back after writers were let in.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_never_rolls_back_what_was_reopened() {
     let pair = Pair::start("reopened", Make { both: true, ..Make::default() }).await;

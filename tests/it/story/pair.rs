@@ -170,14 +170,26 @@ impl Pair {
 
     /// A fresh seeded volume and a container on [`OLD`], in the place of what is there. Does not wait for it.
     pub async fn create(&self, site: &Site, megabytes: u32) {
+        self.create_on(site, megabytes, &[]).await;
+    }
+
+    /// As [`Pair::create`], with more words for `docker volume create`.
+    pub async fn create_on(&self, site: &Site, megabytes: u32, volume: &[&str]) {
         let _ = docker(&["rm", "-f", &site.container]).await;
         let _ = docker(&["volume", "rm", &site.container]).await;
-        docker_ok(&["volume", "create", "--label", &self.label(), &site.container]).await;
+        docker_ok(&[&["volume", "create", "--label", &self.label()], volume, &[&site.container]].concat()).await;
         let (mount, size) = (format!("{}:/appsmith-stacks", site.container), megabytes.to_string());
         let seed = ["run", "--rm", "-v", &mount, &site.seed_image, "seed", "--apps", "4", "--seed", "7"];
         docker_ok(&[&seed[..], &["--megabytes", &size]].concat()).await;
+        self.create_container(site, "run").await;
+    }
+
+    /// `docker run -d` or `docker create`, as its operator does it, on the volume that is there.
+    pub async fn create_container(&self, site: &Site, verb: &str) {
+        let mount = format!("{}:/appsmith-stacks", site.container);
         let publish = format!("127.0.0.1:{}:80", site.port);
-        let create = ["run", "-d", "--name", &site.container, "-v", &mount, "-p", &publish];
+        let verb = if verb == "run" { &["run", "-d"][..] } else { &["create"] };
+        let create = [verb, &["--name", &site.container, "-v", &mount, "-p", &publish]].concat();
         // Things that a person may have set, and must find again.
         let own = [
             "--restart",
@@ -193,7 +205,7 @@ impl Pair {
             "--log-opt",
             "max-size=5m",
         ];
-        docker_ok(&[&create[..], &own, &[&site.seed_image]].concat()).await;
+        docker_ok(&[&create[..], &own, &[site.seed_image.as_str()]].concat()).await;
     }
 
     /// Writes the configuration; `more` goes to its end.

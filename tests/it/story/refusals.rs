@@ -8,6 +8,7 @@ fn shown(pair: &Pair, ended: &Ended) -> String {
     pair.without_names(&text)
 }
 
+/// restic#4087: exit code 0 for a snapshot that is not there.
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_input_touches_nothing_and_says_what_to_do() {
     let pair = Pair::start("refusals", Make { both: true, ..Make::default() }).await;

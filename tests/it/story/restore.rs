@@ -6,6 +6,7 @@ use super::side::{Side, side};
 use crate::docker::docker_ok;
 
 /// P5. Done well, what it replaced is still there.
+/// NC-AIO#4124: a release broke restore, and that was found in disasters.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_keeps_what_it_replaced() {
     let pair = Pair::start("aside", Make::default()).await;
@@ -29,6 +30,7 @@ async fn a_restore_keeps_what_it_replaced() {
 
 /// P5. The snapshot holds a setting that its own release refuses at the next start, as when a person edits docker.env
 /// and nobody starts the app again. Its restore fails at the ready gate, and the newer data is back.
+/// jabali-panel#666: good data of a backup that ended with a warning (exit code 3) was dropped; here it is kept and restored.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_that_fails_is_undone() {
     let pair = Pair::start("undone", Make { old: STRICT, ..Make::default() }).await;
@@ -64,6 +66,8 @@ async fn a_restore_that_fails_is_undone() {
 }
 
 /// P6. State directory, container and volume are gone, as on a new host.
+/// NC-AIO#4471, #5589: the list of the snapshots was lost with the host. GitLab 2017: the wrong one was taken for it, so the
+/// name is asked for.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_command_restores_from_the_bucket_alone() {
     let pair = Pair::start("bucket", Make { both: true, ..Make::default() }).await;

@@ -30,12 +30,14 @@ async fn ends_where_it_began(test: &str, tags: &'static [&'static str]) {
 }
 
 /// Its migration is done, it runs, it says that it is well, and one application is broken.
+/// behalfbot#76: a check that could never fail.
 #[tokio::test(flavor = "multi_thread")]
 async fn checks_that_fail_bring_image_and_data_back() {
     ends_where_it_began("checks", &[BAD]).await;
 }
 
 /// It never comes up.
+/// appsmith#27362: after an update mongod was FATAL, and the container up.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_that_does_not_come_up_is_taken_back() {
     ends_where_it_began("ready", &[EXITS, NEVER_READY]).await;

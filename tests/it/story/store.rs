@@ -195,6 +195,8 @@ impl Hostile {
     }
 }
 
+/// mattermost_ynh#90: the app was removed before the backup was found to be unusable. Dokploy#3301: a restore failed without
+/// a word why; the texts are here.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_put_in_a_snapshots_place_is_never_put_back() {
     let pair = Pair::start("hostile", Make { tags: &[], ..Make::default() }).await;

@@ -1,6 +1,6 @@
 //! What goes wrong once in a run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use tokio::process::Command;
@@ -27,6 +27,22 @@ pub enum Accident {
         /// Which change; 0 is the first.
         change: usize,
     },
+    /// From a line of the journal on, 0 is the first, the disk of the state directory is full.
+    Full {
+        /// Which line.
+        line: usize,
+        /// What journals have.
+        room: Room,
+    },
+}
+
+/// The room that is there for the journal on a full disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// What was reserved for it when the run began.
+    Reserved,
+    /// Not even that: the file system cannot reserve.
+    Nothing,
 }
 
 /// When around a write.
@@ -42,11 +58,16 @@ pub enum Moment {
 
 impl Accident {
     /// Sees to it that it happens to the command.
-    pub fn prepare(&self, command: &mut Command, engine: &EngineProxy) {
+    pub fn prepare(&self, command: &mut Command, engine: &EngineProxy, state: &Path) {
         match self {
             Self::Kill { line, moment } => {
                 let moment = format!("{moment:?}").to_lowercase();
-                command.env("LD_PRELOAD", killer()).env("TIDEGATE_KILL_AT", format!("{line}:{moment}"));
+                command.env("LD_PRELOAD", library(&KILL)).env("TIDEGATE_KILL_AT", format!("{line}:{moment}"));
+            }
+            Self::Full { line, room } => {
+                let room = format!("{room:?}").to_lowercase();
+                command.env("LD_PRELOAD", library(&FULL)).env("TIDEGATE_FULL_AT", format!("{line}:{room}"));
+                command.env("TIDEGATE_FULL_DIR", state);
             }
             Self::Refused { change } => self.at_engine(command, engine, Fault::Refuse, *change),
             Self::Lost { change } => self.at_engine(command, engine, Fault::LoseAnswer, *change),
@@ -59,16 +80,20 @@ impl Accident {
     }
 }
 
-/// The library that kills, made once from `kill.c` with the compiler that Rust links with.
-fn killer() -> PathBuf {
-    static MADE: OnceLock<PathBuf> = OnceLock::new();
-    MADE.get_or_init(|| {
-        let to = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("kill-{}.so", std::process::id()));
-        let from = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/story/crash/kill.c");
+/// A library to preload: its name, and where it lies once it was made.
+type Library = (&'static str, OnceLock<PathBuf>);
+
+static KILL: Library = ("kill", OnceLock::new());
+static FULL: Library = ("full", OnceLock::new());
+
+/// Made once from its source with the compiler that Rust links with.
+fn library((name, made): &Library) -> &Path {
+    made.get_or_init(|| {
+        let to = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.so", std::process::id()));
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/story/crash/{name}.c"));
         let made = std::process::Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).args([&to, &from]).output();
         let made = made.expect("a C compiler");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         to
     })
-    .clone()
 }

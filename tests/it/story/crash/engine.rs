@@ -24,6 +24,7 @@ pub enum Fault {
 struct State {
     changes: Vec<String>,
     fault: Option<(usize, Fault)>,
+    refused: Option<(&'static str, usize)>,
 }
 
 /// Ended when dropped.
@@ -61,7 +62,12 @@ impl EngineProxy {
 
     /// Counts from the beginning, with that fault at the change of that number.
     pub fn reset(&self, fault: Option<(usize, Fault)>) {
-        *self.state.lock().unwrap() = State { changes: Vec::new(), fault };
+        *self.state.lock().unwrap() = State { changes: Vec::new(), fault, refused: None };
+    }
+
+    /// Refuses one change whose path ends so, after that many have passed.
+    pub fn refuse(&self, path: &'static str, pass: usize) {
+        self.state.lock().unwrap().refused = Some((path, pass));
     }
 
     /// The changes that were asked for since, as paths.
@@ -89,6 +95,12 @@ fn fault_of(request: &Request<Incoming>, state: &Mutex<State>) -> Option<Fault> 
     let mut state = state.lock().unwrap();
     let number = state.changes.len();
     state.changes.push(request.uri().path().to_owned());
+    if let Some((path, pass)) = state.refused.filter(|(path, _)| request.uri().path().ends_with(path)) {
+        state.refused = pass.checked_sub(1).map(|pass| (path, pass));
+        if pass == 0 {
+            return Some(Fault::Refuse);
+        }
+    }
     state.fault.filter(|(at, _)| *at == number).map(|(_, fault)| fault)
 }
 

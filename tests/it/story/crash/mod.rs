@@ -1,12 +1,12 @@
-//! P1 and P4, with a real process killed by a real SIGKILL at exact writes of its journal, and a real engine that
-//! refuses a request or loses its answer.
+//! P1 and P4, with a real process killed by a real SIGKILL at exact writes of its journal, a real engine that refuses a
+//! request or loses its answer, and a disk below the state directory that is full from an exact write on.
 //!
 //! Each case begins with an instance on the old image (in a restore: on the new one), runs one workflow with one
 //! accident, then `tidegate resume` until nothing is open, and looks at what came of it. Written once more: a step
 //! whose record was not written is run again, and so is its undo.
 
 mod accident;
-mod engine;
+pub mod engine;
 
 use rand::SeedableRng;
 use rand::seq::IndexedRandom;
@@ -15,7 +15,7 @@ use super::content::Content;
 use super::observer::Observer;
 use super::pair::{BAD, GOOD, Make, OLD, Pair, Site};
 use super::side::{Side, side};
-use accident::{Accident, Moment};
+use accident::{Accident, Moment, Room};
 use engine::EngineProxy;
 
 /// A workflow and what it may come to.
@@ -112,7 +112,7 @@ impl Yard {
         let (id, observer) = (site.id().await, Observer::start(site).await);
         let known = super::journal::journals(&pair.state());
         let mut command = pair.command(&self.work.words(&self.snapshot));
-        accident.prepare(&mut command, &self.engine);
+        accident.prepare(&mut command, &self.engine, &pair.state());
         let ended = pair.finish(command).await;
         let what = || format!("{:?} {accident:?}: {:?}\n{}{}", self.work, ended.code, ended.stdout, ended.stderr);
         match accident {
@@ -122,6 +122,18 @@ impl Yard {
             // 1: nothing was touched. 3: done, with a warning. 5: rolled back.
             Accident::Refused { .. } => {
                 assert!(matches!(ended.code, Some(0 | 1 | 3 | 5)), "{}", what());
+            }
+            // It ends by itself: nobody can be told to make room first while the instance is down.
+            Accident::Full { room: Room::Reserved, .. } => {
+                assert!(matches!(ended.code, Some(0 | 1 | 3 | 5)), "{}", what());
+                let is_done = ended.code == Some(self.work.code());
+                assert!(is_done || ended.stderr.contains("No space left on device"), "{}", what());
+                let resumed = pair.run(&["resume"]).await.expect(0);
+                assert!(resumed.stderr.contains("no run was cut off"), "{}\n{}", what(), resumed.stderr);
+            }
+            Accident::Full { room: Room::Nothing, .. } => {
+                assert_eq!(ended.code, Some(1), "{}", what());
+                assert!(ended.stderr.contains("No space left on device"), "{}", what());
             }
         }
         self.engine.reset(None);
@@ -139,6 +151,12 @@ impl Yard {
         }
         let mut begun = super::journal::journals(&pair.state());
         begun.retain(|path| !known.contains(path));
+        // One that was killed in its first line never existed.
+        let exists = |path: &std::path::PathBuf| super::journal::Journal::read(path).is_some();
+        if matches!(accident, Accident::Full { .. }) {
+            assert!(begun.iter().all(exists), "a journal without a line is left: {}", what());
+        }
+        begun.retain(exists);
         if let [begun] = begun.as_slice() {
             let outcome = super::journal::Journal::read(begun).and_then(|journal| journal.outcome).unwrap_or_default();
             let expected = match (self.work, side) {
@@ -152,33 +170,37 @@ impl Yard {
 }
 
 /// Some accidents, with a seed that is printed: as many as TIDEGATE_TEST_ACCIDENTS says (a large number takes all,
-/// which takes hours), else 2, and under TIDEGATE_TEST_FULL=1 12.
-fn chosen(all: Vec<Accident>) -> Vec<Accident> {
+/// which takes hours), else `few`, and under TIDEGATE_TEST_FULL=1 12.
+fn chosen(all: Vec<Accident>, few: usize) -> Vec<Accident> {
     let is_full = std::env::var("TIDEGATE_TEST_FULL").is_ok_and(|full| full == "1");
     let count = std::env::var("TIDEGATE_TEST_ACCIDENTS")
         .ok()
-        .map_or(if is_full { 12 } else { 2 }, |count| count.parse().expect("a number"));
+        .map_or(if is_full { 12 } else { few }, |count| count.parse().expect("a number"));
     let given = std::env::var("TIDEGATE_TEST_SEED").ok().map(|seed| seed.parse().expect("a number"));
     let seed: u64 = given.unwrap_or_else(rand::random);
     println!("accidents chosen with TIDEGATE_TEST_SEED={seed}");
     all.choose_multiple(&mut rand::rngs::StdRng::seed_from_u64(seed), count).cloned().collect()
 }
 
-/// Kills around every write of the journal, and each change at the engine failing once.
+/// Kills around every write of the journal, each change at the engine failing once, and a full disk from every write on.
 async fn survives(test: &str, work: Work) {
     let mut yard = Yard::new(test, work).await;
     let (lines, changes) = yard.measure().await;
     println!("{work:?}: {lines} lines of journal, {} changes at the engine", changes.len());
     let kills = (0..lines)
         .flat_map(|line| [Moment::Before, Moment::Torn, Moment::After].map(|moment| Accident::Kill { line, moment }));
-    for accident in chosen(kills.collect()) {
+    for accident in chosen(kills.collect(), 2) {
         yard.suffer(accident).await;
     }
     let faults = (0..changes.len()).flat_map(|change| [Accident::Refused { change }, Accident::Lost { change }]);
     // A look into the app that gets no answer says nothing about the app.
     let first_look = changes.iter().position(|path| path.contains("/exec/"));
     let always = first_look.filter(|_| work == Work::Upgrade).map(|change| Accident::Lost { change });
-    for accident in always.into_iter().chain(chosen(faults.collect())) {
+    for accident in always.into_iter().chain(chosen(faults.collect(), 2)) {
+        yard.suffer(accident).await;
+    }
+    let full = (0..lines).flat_map(|line| [Room::Reserved, Room::Nothing].map(|room| Accident::Full { line, room }));
+    for accident in chosen(full.collect(), 1) {
         yard.suffer(accident).await;
     }
 }
