@@ -234,7 +234,10 @@ impl ObjectStore for DirStore {
     }
 
     async fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
-        match statvfs(&self.root) {
+        let root = self.root.clone();
+        // A folder over the network may take its time.
+        let found = tokio::task::spawn_blocking(move || statvfs(&root)).await;
+        match found.map_err(|panic| self.failed("look at its disk", io::Error::other(panic)))? {
             Ok(found) => Ok(Some(found.blocks_available().saturating_mul(found.fragment_size()))),
             // It is made by the first write.
             Err(Errno::ENOENT) if self.makes_root => Ok(None),
