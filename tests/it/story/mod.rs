@@ -17,6 +17,7 @@ pub mod pair;
 mod plans;
 pub mod proxy;
 mod reads;
+mod reboot;
 mod refusals;
 mod restore;
 mod rollback;
@@ -24,6 +25,7 @@ pub mod running;
 mod side;
 mod store;
 mod undo;
+mod work;
 mod yard;
 
 use std::time::{Duration, Instant};

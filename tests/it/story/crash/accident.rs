@@ -1,6 +1,6 @@
 //! What goes wrong once in a run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use tokio::process::Command;
@@ -44,10 +44,7 @@ impl Accident {
     /// Sees to it that it happens to the command.
     pub fn prepare(&self, command: &mut Command, engine: &EngineProxy) {
         match self {
-            Self::Kill { line, moment } => {
-                let moment = format!("{moment:?}").to_lowercase();
-                command.env("LD_PRELOAD", killer()).env("TIDEGATE_KILL_AT", format!("{line}:{moment}"));
-            }
+            Self::Kill { line, moment } => kill_at(command, *line, *moment),
             Self::Refused { change } => self.at_engine(command, engine, Fault::Refuse, *change),
             Self::Lost { change } => self.at_engine(command, engine, Fault::LoseAnswer, *change),
         }
@@ -59,11 +56,25 @@ impl Accident {
     }
 }
 
+/// Sees to it that the command gets a SIGKILL at the write of that line of its journal.
+pub fn kill_at(command: &mut Command, line: usize, moment: Moment) {
+    let moment = format!("{moment:?}").to_lowercase();
+    command.env("LD_PRELOAD", killer()).env("TIDEGATE_KILL_AT", format!("{line}:{moment}"));
+}
+
+/// As [`kill_at`], but the command stands still from then on, and makes that file to say so.
+pub fn halt_at(command: &mut Command, line: usize, moment: Moment, file: &Path) {
+    kill_at(command, line, moment);
+    command.env("TIDEGATE_HALT", file);
+}
+
 /// The library that kills, made once from `kill.c` with the compiler that Rust links with.
 fn killer() -> PathBuf {
     static MADE: OnceLock<PathBuf> = OnceLock::new();
     MADE.get_or_init(|| {
-        let to = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("kill-{}.so", std::process::id()));
+        // The id of a process in another namespace may be the same.
+        let name = format!("kill-{}-{:x}.so", std::process::id(), rand::random::<u64>());
+        let to = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         let from = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/story/crash/kill.c");
         let made = std::process::Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).args([&to, &from]).output();
         let made = made.expect("a C compiler");

@@ -4,8 +4,11 @@
  * TIDEGATE_KILL_AT=12:before   instead of the write with that number (0 is the first line)
  * TIDEGATE_KILL_AT=12:torn     after half of it
  * TIDEGATE_KILL_AT=12:after    as soon as it is flushed
+ *
+ * TIDEGATE_HALT=/a/file        makes that file and stops instead: what kills the whole machine kills this process, too
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +20,9 @@ static long seen = 0;
 static int armed = 0;
 
 static void die(void) {
-    kill(getpid(), SIGKILL);
+    const char *halt = getenv("TIDEGATE_HALT");
+    if (halt) close(open(halt, O_CREAT | O_WRONLY, 0600));
+    kill(getpid(), halt ? SIGSTOP : SIGKILL);
     for (;;) pause();
 }
 
