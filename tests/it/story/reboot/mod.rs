@@ -219,7 +219,8 @@ fn chosen(work: Work, measure: &Measure, random: &mut StdRng) -> Vec<Reboot> {
     let count = count.unwrap_or(if is_full { usize::MAX } else { 1 });
     let phases = moment::phases(work);
     let between = moment::in_the_midst(work, measure);
-    let mut moments: Vec<Moment> = phases.choose_multiple(random, count).cloned().collect();
+    let mut moments = moment::troubles(work);
+    moments.extend(phases.choose_multiple(random, count).cloned());
     moments.extend(between.choose_multiple(random, count.min(8)).cloned());
     let reboot =
         |moment| Reboot { moment, after: if random.random_ratio(1, 4) { After::Daemon } else { After::Resume } };

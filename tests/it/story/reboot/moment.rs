@@ -83,6 +83,15 @@ pub fn phases(work: Work) -> Vec<Moment> {
     records.iter().map(|(kind, verb)| Moment::Record(kind, verb)).collect()
 }
 
+/// What went wrong once, and is tried each time.
+pub fn troubles(work: Work) -> Vec<Moment> {
+    match work {
+        // It started again, was not waited for, failed its checks and was undone.
+        Work::Restore => vec![Moment::Record("done", "wait for")],
+        Work::Snapshot | Work::Upgrade | Work::Failing => Vec::new(),
+    }
+}
+
 /// What lies between two records.
 pub fn in_the_midst(work: Work, measure: &Measure) -> Vec<Moment> {
     let changes = (0..measure.changes).map(Moment::Change);
