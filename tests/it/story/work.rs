@@ -76,6 +76,9 @@ impl Trial {
     /// Puts the instance where the work begins.
     pub async fn prepare(&mut self) {
         let site = self.pair.staging.clone();
+        if site.restart_policy().await != site.restart {
+            docker_ok(&["update", "--restart", site.restart, &site.container]).await;
+        }
         let content = site.content().await;
         let is_fresh = content.is(&self.before);
         if self.work == Work::Restore {
@@ -87,9 +90,6 @@ impl Trial {
             }
         } else if !is_fresh || site.image().await != self.pair.image_id(OLD).await {
             self.pair.create(&site, 2).await;
-        }
-        if site.restart_policy().await != site.restart {
-            docker_ok(&["update", "--restart", site.restart, &site.container]).await;
         }
         site.is_well().await;
     }

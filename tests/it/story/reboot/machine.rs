@@ -60,7 +60,7 @@ impl Machine {
         assert!(self.power.is_none(), "it is on");
         clear_cgroup(&self.folder);
         let boot_id = std::fs::read("/proc/sys/kernel/random/uuid").unwrap();
-        std::fs::write(self.folder.join("boot_id"), boot_id).unwrap();
+        std::fs::write(self.folder.join("boot_id"), &boot_id).unwrap();
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
         let mut command = std::process::Command::new("unshare");
         command.args(["--pid", "--mount", "--ipc", "--mount-proc", "--fork", "--kill-child=KILL"]);
@@ -79,6 +79,9 @@ impl Machine {
             docker(&["version"]).await.status.success().then_some(())
         })
         .await;
+        let mut look = Command::new("/bin/cat");
+        let seen = self.inside(look.arg("/proc/sys/kernel/random/boot_id")).output().await.unwrap();
+        assert_eq!(seen.stdout, boot_id, "the boot id inside");
     }
 
     /// The power goes. All that ran is gone when this returns.
