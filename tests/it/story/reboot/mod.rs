@@ -129,7 +129,9 @@ impl Yard {
             () = reboot.moment.comes(&halt, &self.engine, &pair.proxy) => false,
             () = ended => true,
         };
-        assert!(!is_early, "it ended before {reboot:?}: {}", running.said("stderr"));
+        // How often it looks while it waits depends on the machine, so a run may have fewer changes than the measured one.
+        let may_be_early = matches!(reboot.moment, Moment::Change(_));
+        assert!(!is_early || may_be_early, "it ended before {reboot:?}: {}", running.said("stderr"));
         let said = running.said("stderr");
         self.machine.lose_power(running).await;
         pair.proxy.release();
