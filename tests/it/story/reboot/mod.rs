@@ -25,8 +25,8 @@ use alone::alone;
 use machine::{Machine, child_of};
 use moment::{Measure, Moment};
 
-/// With which the engine starts a container by itself, each at other times.
-const POLICIES: &[&str] = &["always", "unless-stopped", "on-failure"];
+/// With which the engine starts a container by itself. `always` also what was stopped cleanly, so it is tried more often.
+const POLICIES: &[&str] = &["always", "always", "unless-stopped", "on-failure"];
 
 /// Who comes after the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
