@@ -24,7 +24,7 @@ use crate::model::ids::{BadName, InstanceName, RunId};
 use crate::store::StoreError;
 use crate::workflow::{
     DriveError, Event, EventSink, FileJournal, Header, JOURNAL_FORMAT, Journal, JournalError, Occasion, Outcome,
-    Record, RunCx, RunState, Step, StepError, StepState, drive, shapes,
+    Record, RunCx, RunState, Step, StepError, StepState, chain, drive, shapes,
 };
 
 /// How long an engine may be away before a run is given up: a restart of it takes seconds, an update of it minutes.
@@ -350,6 +350,7 @@ pub async fn resume_through<J: Journal<Notes>>(
         let now = || (tools.now)().to_string();
         let shapes = shapes(&steps);
         let cut_off = |source| RunError::CutOff { run: run.clone(), source };
+        let cx = cx(tools, run, events.clone(), cancel.clone(), locks.clone());
         let state = RunState::replay(&shapes, journal.records()).map_err(|error| cut_off(error.into()))?;
         if let Some(step) = state.waiting().filter(|_| !state.is_rolling_back()) {
             no_open_run(tools, run, &plan)?;
@@ -371,13 +372,14 @@ pub async fn resume_through<J: Journal<Notes>>(
                 Plan::Snapshot(_) => Recovery::RollBack("it was cut off".into()),
                 Plan::Upgrade(plan) => upgrade::recover(tools, plan, &state).await?,
                 Plan::Restore(RestorePlan { instance, container, .. })
-                | Plan::Undo(UndoPlan { instance, container, .. }) => go_on(tools, &state, instance, container).await?,
+                | Plan::Undo(UndoPlan { instance, container, .. }) => {
+                    go_on(tools, &cx, &state, instance, container).await?
+                }
             };
             if let Recovery::RollBack(reason) = recovery {
                 journal.append(&Record::RollBack { at: now(), reason }).await?;
             }
         }
-        let cx = cx(tools, run, events.clone(), cancel.clone(), locks.clone());
         carry_on(tools, run, &steps, &mut journal, &cx).await
     };
     let driven = until_asked(tools, run, &plan, &*events, &cancel, driven).await;
@@ -388,12 +390,27 @@ pub async fn resume_through<J: Journal<Notes>>(
 /// A restore goes on, and so does an undo: what was there is safe. A reboot has left its container down.
 async fn go_on(
     tools: &Tools,
+    cx: &RunCx,
     state: &RunState,
     instance: &InstanceName,
     container: &str,
-) -> Result<Recovery, EngineError> {
-    if state.state_of(&format!("start {instance}")).is_some_and(|state| state == StepState::Done) {
-        tools.engine.start(container).await?;
+) -> Result<Recovery, RunError> {
+    let is_done = |verb: &str| state.state_of(&format!("{verb} {instance}")) == Some(StepState::Done);
+    if !is_done("start") {
+        return Ok(Recovery::GoOn);
+    }
+    tools.engine.start(container).await?;
+    // What it was waited for before may have gone since; the checks that come next are of an app that is ready.
+    if is_done("wait for") && !state.is_reopened(0) {
+        let (adapter, tell) = (tools.instance(instance)?, |text| cx.note(text));
+        tokio::select! {
+            ready = adapter.ready(&*tools.engine, None, &tell) => {
+                if let Err(error) = ready {
+                    cx.warn(format!("{}; the checks will tell", chain(&error)));
+                }
+            }
+            () = cx.cancel.cancelled() => {}
+        }
     }
     Ok(Recovery::GoOn)
 }

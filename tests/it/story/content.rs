@@ -12,6 +12,8 @@ use crate::docker::{docker, docker_ok};
 const PASSING: &[&str] =
     &["logs", "data/mongodb/mongod.lock", "data/mongodb/log", "data/postgres/main/postmaster.pid", "data/redis"];
 const OURS: &[&str] = &[".tidegate", ".tidegate-filling"];
+/// Where a database counts how often it was killed and has recovered.
+const KILLS: &str = "data/mongodb/UNCLEAN";
 const FORMAT_MARKER: &str = "data/mongodb/.appsmith-mongo-fcv-min";
 /// What a migration to a higher format writes; all other files must survive it as they are.
 const MIGRATED: &[&str] = &[
@@ -26,6 +28,8 @@ const MIGRATED: &[&str] = &[
 pub struct Content {
     entries: BTreeMap<String, String>,
     marker: Option<String>,
+    /// `None` where it is of no interest.
+    kills: Option<String>,
     /// Paths below `.tidegate`, and the marker of a half filled mount.
     pub ours: BTreeSet<String>,
 }
@@ -44,7 +48,8 @@ impl Content {
     }
 
     fn read(archive: &[u8]) -> Self {
-        let mut content = Self { entries: BTreeMap::new(), marker: None, ours: BTreeSet::new() };
+        let mut content =
+            Self { entries: BTreeMap::new(), marker: None, kills: Some(String::new()), ours: BTreeSet::new() };
         for entry in tar::Archive::new(archive).entries().unwrap() {
             let mut entry = entry.unwrap();
             let path = String::from_utf8_lossy(&entry.path_bytes()).trim_end_matches('/').to_owned();
@@ -62,6 +67,10 @@ impl Content {
             entry.read_to_end(&mut bytes).unwrap();
             if path == FORMAT_MARKER {
                 content.marker = Some(String::from_utf8_lossy(&bytes).trim().to_owned());
+            }
+            if path == KILLS {
+                content.kills = Some(String::from_utf8_lossy(&bytes).trim().to_owned());
+                continue;
             }
             let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
             let (mode, uid, gid) = (header.mode().unwrap(), header.uid().unwrap(), header.gid().unwrap());
@@ -82,12 +91,19 @@ impl Content {
     /// The paths that differ.
     pub fn changed(&self, other: &Self) -> Vec<String> {
         let paths: BTreeSet<&String> = self.entries.keys().chain(other.entries.keys()).collect();
-        paths.into_iter().filter(|path| self.entries.get(*path) != other.entries.get(*path)).cloned().collect()
+        let changed = paths.into_iter().filter(|path| self.entries.get(*path) != other.entries.get(*path)).cloned();
+        let is_killed = self.kills.is_some() && other.kills.is_some() && self.kills != other.kills;
+        changed.chain(is_killed.then(|| KILLS.to_owned())).collect()
+    }
+
+    /// The same, whether or not its database was killed since and has recovered.
+    pub fn or_recovered(&self) -> Self {
+        Self { kills: None, ..self.clone() }
     }
 
     /// This is `before`, byte for byte.
     pub fn is(&self, before: &Self) -> bool {
-        self.marker == before.marker && self.entries == before.entries
+        self.marker == before.marker && self.changed(before).is_empty()
     }
 
     /// This is `before` after a whole migration: a new format, and everything that it does not touch as it was.

@@ -22,6 +22,7 @@ pub mod pair;
 mod plans;
 pub mod proxy;
 mod reads;
+mod reboot;
 mod refusals;
 mod restore;
 mod rollback;
@@ -29,6 +30,7 @@ pub mod running;
 mod side;
 mod store;
 mod undo;
+mod work;
 mod yard;
 
 use std::time::{Duration, Instant};

@@ -31,10 +31,19 @@ pub struct Observer {
 impl Observer {
     /// From now on.
     pub async fn start(site: &Site) -> Self {
+        Self::look(site, &[]).await
+    }
+
+    /// From that time on, which the engine must remember: an RFC 3339 text, or seconds since 1970.
+    pub async fn since(site: &Site, time: &str) -> Self {
+        Self::look(site, &["--since", time]).await
+    }
+
+    async fn look(site: &Site, words: &[&str]) -> Self {
         let sentinel = format!("{}-sentinel", site.container);
         let mut command = Command::new("docker");
         let filters = ["create", "start", "die", "destroy"].map(|event| format!("event={event}"));
-        command.args(["events", "--format", "{{json .}}", "--filter", "type=container"]);
+        command.args(["events", "--format", "{{json .}}", "--filter", "type=container"]).args(words);
         for filter in &filters {
             command.args(["--filter", filter]);
         }
@@ -61,6 +70,12 @@ impl Observer {
     /// Fails if there were ever two at once.
     pub async fn nothing_ran_twice(self) {
         let wrong = self.end().await;
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    /// As [`Observer::nothing_ran_twice`], once the engine is gone.
+    pub async fn nothing_ran_twice_until_its_death(mut self) {
+        let wrong = tokio::time::timeout(super::LIMIT, &mut self.reader).await.expect("the events end").unwrap();
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 

@@ -61,6 +61,8 @@ pub struct Site {
     pub port: u16,
     /// The image that its volume was seeded with.
     pub seed_image: String,
+    /// The restart policy that a person has set.
+    pub restart: &'static str,
 }
 
 /// Everything that Tidegate needs, removed when dropped.
@@ -119,6 +121,7 @@ impl Pair {
             container: format!("tg-story-{mark}-{name}"),
             port: free_port(),
             seed_image: format!("{repository}:{}", make.old),
+            restart: "unless-stopped",
         };
         let pair = Self {
             staging: site("staging"),
@@ -193,7 +196,7 @@ impl Pair {
         // Things that a person may have set, and must find again.
         let own = [
             "--restart",
-            "unless-stopped",
+            site.restart,
             "--label",
             "com.docker.compose.service=appsmith",
             "-e",

@@ -60,10 +60,7 @@ impl Accident {
     /// Sees to it that it happens to the command.
     pub fn prepare(&self, command: &mut Command, engine: &EngineProxy, state: &Path) {
         match self {
-            Self::Kill { line, moment } => {
-                let moment = format!("{moment:?}").to_lowercase();
-                command.env("LD_PRELOAD", library(&KILL)).env("TIDEGATE_KILL_AT", format!("{line}:{moment}"));
-            }
+            Self::Kill { line, moment } => kill_at(command, *line, *moment),
             Self::Full { line, room } => {
                 let room = format!("{room:?}").to_lowercase();
                 command.env("LD_PRELOAD", library(&FULL)).env("TIDEGATE_FULL_AT", format!("{line}:{room}"));
@@ -80,6 +77,18 @@ impl Accident {
     }
 }
 
+/// Sees to it that the command gets a SIGKILL at the write of that line of its journal.
+pub fn kill_at(command: &mut Command, line: usize, moment: Moment) {
+    let moment = format!("{moment:?}").to_lowercase();
+    command.env("LD_PRELOAD", library(&KILL)).env("TIDEGATE_KILL_AT", format!("{line}:{moment}"));
+}
+
+/// As [`kill_at`], but the command stands still from then on, and makes that file to say so.
+pub fn halt_at(command: &mut Command, line: usize, moment: Moment, file: &Path) {
+    kill_at(command, line, moment);
+    command.env("TIDEGATE_HALT", file);
+}
+
 /// A library to preload: its name, and where it lies once it was made.
 type Library = (&'static str, OnceLock<PathBuf>);
 
@@ -89,7 +98,9 @@ static FULL: Library = ("full", OnceLock::new());
 /// Made once from its source with the compiler that Rust links with.
 fn library((name, made): &Library) -> &Path {
     made.get_or_init(|| {
-        let to = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.so", std::process::id()));
+        // The id of a process in another namespace may be the same.
+        let file = format!("{name}-{}-{:x}.so", std::process::id(), rand::random::<u64>());
+        let to = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(file);
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/story/crash/{name}.c"));
         let made = std::process::Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).args([&to, &from]).output();
         let made = made.expect("a C compiler");

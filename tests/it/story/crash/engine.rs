@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
 
 /// What happens to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum Fault {
     Refuse,
     /// The engine does it; there is no answer.
     LoseAnswer,
+    /// The engine begins it; [`EngineProxy::held`] ends at once, and the answer is not passed on.
+    Hold,
 }
 
 #[derive(Debug, Default)]
@@ -31,6 +34,7 @@ struct State {
 pub struct EngineProxy {
     folder: tempfile::TempDir,
     state: Arc<Mutex<State>>,
+    holds: watch::Sender<bool>,
     _stop: tokio::sync::oneshot::Sender<()>,
 }
 
@@ -43,16 +47,19 @@ impl EngineProxy {
         let listener = UnixListener::bind(folder.path().join("docker.sock")).unwrap();
         let state = Arc::new(Mutex::new(State::default()));
         let (stop, mut stopped) = tokio::sync::oneshot::channel();
-        let shared = state.clone();
+        let holds = watch::Sender::new(false);
+        let (shared, sender) = (state.clone(), holds.clone());
         tokio::spawn(async move {
             loop {
                 tokio::select! {
                     _ = &mut stopped => break,
-                    Ok((client, _)) = listener.accept() => { tokio::spawn(serve(client, shared.clone())); }
+                    Ok((client, _)) = listener.accept() => {
+                        tokio::spawn(serve(client, shared.clone(), sender.clone()));
+                    }
                 }
             }
         });
-        Self { folder, state, _stop: stop }
+        Self { folder, state, holds, _stop: stop }
     }
 
     /// For `DOCKER_HOST`.
@@ -63,6 +70,12 @@ impl EngineProxy {
     /// Counts from the beginning, with that fault at the change of that number.
     pub fn reset(&self, fault: Option<(usize, Fault)>) {
         *self.state.lock().unwrap() = State { changes: Vec::new(), fault, refused: None };
+        self.holds.send_replace(false);
+    }
+
+    /// Waits until the change that is to be held has been sent to the engine.
+    pub async fn held(&self) {
+        self.holds.subscribe().wait_for(|holds| *holds).await.unwrap();
     }
 
     /// Refuses one change whose path ends so, after that many have passed.
@@ -76,8 +89,8 @@ impl EngineProxy {
     }
 }
 
-async fn serve(client: UnixStream, state: Arc<Mutex<State>>) {
-    let service = hyper::service::service_fn(move |request| forward(request, state.clone()));
+async fn serve(client: UnixStream, state: Arc<Mutex<State>>, holds: watch::Sender<bool>) {
+    let service = hyper::service::service_fn(move |request| forward(request, state.clone(), holds.clone()));
     // An error here is the lost answer: the connection breaks.
     let _ = hyper::server::conn::http1::Builder::new()
         .serve_connection(TokioIo::new(client), service)
@@ -107,6 +120,7 @@ fn fault_of(request: &Request<Incoming>, state: &Mutex<State>) -> Option<Fault> 
 async fn forward(
     mut request: Request<Incoming>,
     state: Arc<Mutex<State>>,
+    holds: watch::Sender<bool>,
 ) -> Result<Response<Body>, Box<dyn std::error::Error + Send + Sync>> {
     let fault = fault_of(&request, &state);
     if fault == Some(Fault::Refuse) {
@@ -121,7 +135,14 @@ async fn forward(
     tokio::spawn(connection.with_upgrades());
     let what = format!("{} {}", request.method(), request.uri());
     let upgrade = request.headers().contains_key(header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
-    let mut answer = sender.send_request(request).await?;
+    let answer = sender.send_request(request);
+    if fault == Some(Fault::Hold) {
+        println!("held: {what}");
+        holds.send_replace(true);
+        let _ = answer.await;
+        return std::future::pending().await;
+    }
+    let mut answer = answer.await?;
     if fault == Some(Fault::LoseAnswer) {
         println!("answer lost: {what}");
         // The body too, so that the engine is done with it.

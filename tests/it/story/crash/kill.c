@@ -4,8 +4,11 @@
  * TIDEGATE_KILL_AT=12:before   instead of the write with that number (0 is the first line)
  * TIDEGATE_KILL_AT=12:torn     after half of it
  * TIDEGATE_KILL_AT=12:after    as soon as it is flushed
+ *
+ * TIDEGATE_HALT=/a/file        makes that file and stops instead: what kills the whole machine kills this process, too
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,15 +20,21 @@ static long seen = 0;
 static int armed = 0;
 
 static void die(void) {
-    kill(getpid(), SIGKILL);
+    const char *halt = getenv("TIDEGATE_HALT");
+    if (halt) close(open(halt, O_CREAT | O_WRONLY, 0600));
+    kill(getpid(), halt ? SIGSTOP : SIGKILL);
     for (;;) pause();
 }
 
+/* What a run said to people is beside its journal, in told.jsonl. */
 static int is_journal(int fd) {
     char link[40], path[4096];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t length = readlink(link, path, sizeof path);
-    return length > 6 && memcmp(path + length - 6, ".jsonl", 6) == 0;
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    if (length < 0) return 0;
+    path[length] = 0;
+    const char *name = strrchr(path, '/'), *end = strrchr(path, '.');
+    return name && end && strcmp(end, ".jsonl") == 0 && strcmp(name, "/told.jsonl") != 0;
 }
 
 ssize_t write(int fd, const void *bytes, size_t count) {
