@@ -1,14 +1,15 @@
-//! Begins runs and takes up runs that were cut off. The same for every workflow.
+//! Begins runs, and takes up those that were cut off ([`resume`]). The same for every workflow.
+
+mod patience;
+mod resume;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::approve;
 use super::give_way;
-use super::history::{self, RunSummary, Story};
+use super::history::{self, RunSummary};
 use super::lock::{LockError, Locks};
 use super::notes::Notes;
 use super::restore::{self, RestorePlan};
@@ -16,23 +17,17 @@ use super::snapshot::{self, SnapshotPlan};
 use super::state::StateError;
 use super::told::Keeping;
 use super::undo::{self, UndoPlan};
-use super::upgrade::{self, Recovery, UpgradePlan};
+use super::upgrade::{self, UpgradePlan};
 use super::{Tools, UnknownInstance};
 use crate::engine::EngineError;
-use crate::model::gate::Approval;
 use crate::model::ids::{BadName, InstanceName, RunId};
-use crate::store::StoreError;
 use crate::workflow::{
     DriveError, Event, EventSink, FileJournal, Header, JOURNAL_FORMAT, Journal, JournalError, Occasion, Outcome,
-    Record, RunCx, RunState, Step, StepError, StepState, chain, drive, shapes,
+    Record, RunCx, Step, StepError, drive,
 };
-
-/// How long an engine may be away before a run is given up: a restart of it takes seconds, an update of it minutes.
-const ENGINE_PATIENCE: Duration = Duration::from_secs(600);
-/// How long something is asked again of an engine that breaks the connection each time.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
-/// How long a roll back waits for the store.
-const STORE_PATIENCE: Duration = Duration::from_secs(60);
+pub use patience::{hiccup, outage};
+pub(super) use resume::answer;
+pub use resume::{Resume, resume, resume_through};
 
 /// What a run does, as its journal keeps it. `--dry-run` prints it, and a run carries it out: the very same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -287,134 +282,6 @@ async fn until_asked(
     Ok(RunReport { gave_way: report.outcome == Some(Outcome::RolledBack), ..report })
 }
 
-/// Why a run that exists goes on.
-#[derive(Clone, Debug)]
-pub enum Resume {
-    /// It was cut off, or is stuck and its undos are to be tried again, or it waits and is to look again at what for.
-    TakeUp,
-    /// A person lets it go on.
-    Approve(Approval),
-    /// It waits, and is to end here. What it has done and opened to users stays.
-    Reject {
-        /// By whom and why.
-        why: String,
-    },
-}
-
-/// Takes up a run that was cut off, or tries the undos of a stuck one again. What is finished is left alone.
-pub async fn resume(
-    tools: &Arc<Tools>,
-    run: &RunId,
-    events: Arc<dyn EventSink>,
-    cancel: CancellationToken,
-) -> Result<RunReport, RunError> {
-    resume_through(tools, run, Resume::TakeUp, events, cancel, |journal| journal).await
-}
-
-/// As [`resume`], with what a person said to a run that waits.
-pub(super) async fn answer(
-    tools: &Arc<Tools>,
-    run: &RunId,
-    answer: Resume,
-    events: Arc<dyn EventSink>,
-    cancel: CancellationToken,
-) -> Result<RunReport, RunError> {
-    resume_through(tools, run, answer, events, cancel, |journal| journal).await
-}
-
-/// As [`resume`], with the journal seen through a decorator.
-pub async fn resume_through<J: Journal<Notes>>(
-    tools: &Arc<Tools>,
-    run: &RunId,
-    how: Resume,
-    events: Arc<dyn EventSink>,
-    cancel: CancellationToken,
-    through: impl FnOnce(FileJournal<Notes>) -> J,
-) -> Result<RunReport, RunError> {
-    let Story { header, .. } = history::story(&tools.state, run)?;
-    let (plan, cancel) = (plan_of(&header)?, cancel.child_token());
-    for instance in plan.instances() {
-        tools.instance(&instance)?;
-    }
-    same_containers(tools, run, &plan)?;
-    let locks = Arc::new(Locks::take(tools, run, &plan.instances()).await?);
-    let driven = async {
-        // Opened only under the lock: another process may have ended it a moment ago.
-        let mut journal = through(FileJournal::open(&tools.state.journal(run))?);
-        let steps = plan.steps(tools);
-        let names: Vec<String> = steps.iter().map(|step| step.name()).collect();
-        if names != header.steps {
-            return Err(RunError::OtherVersion { run: run.clone(), reason: "its steps are others".into() });
-        }
-        events.emit(Event::RunStarted { run: run.to_string(), workflow: header.workflow.clone() });
-        let now = || (tools.now)().to_string();
-        let shapes = shapes(&steps);
-        let cut_off = |source| RunError::CutOff { run: run.clone(), source };
-        let cx = cx(tools, run, events.clone(), cancel.clone(), locks.clone());
-        let state = RunState::replay(&shapes, journal.records()).map_err(|error| cut_off(error.into()))?;
-        if let Some(step) = state.waiting().filter(|_| !state.is_rolling_back()) {
-            no_open_run(tools, run, &plan)?;
-            match how {
-                // It looks again at what it waits for. After an approval that was cut off it goes on by that.
-                Resume::TakeUp => {}
-                Resume::Approve(approval) => journal.append(&Record::Approved { step, at: now(), approval }).await?,
-                Resume::Reject { why } => journal.append(&Record::Failed { step, at: now(), error: why }).await?,
-            }
-        } else if !matches!(how, Resume::TakeUp) {
-            let how = state.finished().map_or_else(|| "it is at work".to_owned(), approve::ended);
-            return Err(RunError::WaitsForNobody { run: run.clone(), how });
-        } else if state.finished() == Some(Outcome::Stuck) {
-            nothing_came_after(tools, &header, &plan)?;
-            journal.append(&Record::RetryUndo { at: now() }).await?;
-        } else if state.finished().is_none() && !state.is_rolling_back() {
-            let recovery = match &plan {
-                // A snapshot unwinds: the instance runs again, and the next one is taken later.
-                Plan::Snapshot(_) => Recovery::RollBack("it was cut off".into()),
-                Plan::Upgrade(plan) => upgrade::recover(tools, plan, &state).await?,
-                Plan::Restore(RestorePlan { instance, container, .. })
-                | Plan::Undo(UndoPlan { instance, container, .. }) => {
-                    go_on(tools, &cx, &state, instance, container).await?
-                }
-            };
-            if let Recovery::RollBack(reason) = recovery {
-                journal.append(&Record::RollBack { at: now(), reason }).await?;
-            }
-        }
-        carry_on(tools, run, &steps, &mut journal, &cx).await
-    };
-    let driven = until_asked(tools, run, &plan, &*events, &cancel, driven).await;
-    locks.release().await;
-    driven
-}
-
-/// A restore goes on, and so does an undo: what was there is safe. A reboot has left its container down.
-async fn go_on(
-    tools: &Tools,
-    cx: &RunCx,
-    state: &RunState,
-    instance: &InstanceName,
-    container: &str,
-) -> Result<Recovery, RunError> {
-    let is_done = |verb: &str| state.state_of(&format!("{verb} {instance}")) == Some(StepState::Done);
-    if !is_done("start") {
-        return Ok(Recovery::GoOn);
-    }
-    tools.engine.start(container).await?;
-    // What it was waited for before may have gone since; the checks that come next are of an app that is ready.
-    if is_done("wait for") && !state.is_reopened(0) {
-        let (adapter, tell) = (tools.instance(instance)?, |text| cx.note(text));
-        tokio::select! {
-            ready = adapter.ready(&*tools.engine, None, &tell) => {
-                if let Err(error) = ready {
-                    cx.warn(format!("{}; the checks will tell", chain(&error)));
-                }
-            }
-            () = cx.cancel.cancelled() => {}
-        }
-    }
-    Ok(Recovery::GoOn)
-}
-
 /// The open runs of this host, oldest first, without those that wait for a person. A journal that cannot be read may be that of an open run, so it is an
 /// error; one without a complete first line is that of a run that never began.
 pub fn open_runs(tools: &Tools) -> Result<Vec<RunSummary>, RunError> {
@@ -432,27 +299,6 @@ pub fn open_runs(tools: &Tools) -> Result<Vec<RunSummary>, RunError> {
 /// The runs of this host that wait for a person, oldest first.
 pub fn waiting_runs(tools: &Tools) -> Result<Vec<RunSummary>, StateError> {
     Ok(history::runs(&tools.state)?.into_iter().flatten().filter(|run| run.waiting.is_some()).collect())
-}
-
-/// The undos of an old run would put its old data over what came after it.
-fn nothing_came_after(tools: &Tools, header: &Header, plan: &Plan) -> Result<(), RunError> {
-    let later = history::runs(&tools.state)?.into_iter().flatten().find(|other| {
-        let shares = other.instances.iter().any(|instance| plan.instances().contains(instance));
-        other.run != header.run && other.started_at > header.started_at && shares && !other.reopened.is_empty()
-    });
-    later.map_or(Ok(()), |later| Err(RunError::Overtaken { run: header.run.clone(), by: later.run }))
-}
-
-/// The configuration may have changed since the run began; its undos must not touch other containers.
-fn same_containers(tools: &Tools, run: &RunId, plan: &Plan) -> Result<(), RunError> {
-    for (instance, container) in plan.containers() {
-        let now = tools.instance(&instance)?.container();
-        if now != container {
-            let reason = format!("`{instance}` was the container `{container}` then and is `{now}` now");
-            return Err(RunError::OtherVersion { run: run.clone(), reason });
-        }
-    }
-    Ok(())
 }
 
 /// The plan that a journal keeps.
@@ -484,31 +330,6 @@ async fn carry_on(
         cancelled: cx.cancel.is_cancelled(),
         gave_way: false,
     })
-}
-
-/// The engine broke the connection before it answered. Every step may be run again, so nothing is lost by asking again.
-pub fn hiccup(error: &(dyn std::error::Error + 'static)) -> bool {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.filter_map(|cause| cause.downcast_ref()).any(|cause| matches!(cause, EngineError::LostAnswer { .. }))
-}
-
-/// Nothing else can be done while the engine is away; without the store an instance can at least be left running on
-/// what is there.
-pub fn outage(error: &(dyn std::error::Error + 'static)) -> Option<Duration> {
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        if let Some(EngineError::Unreachable { .. }) = cause.downcast_ref() {
-            return Some(ENGINE_PATIENCE);
-        }
-        if let Some(EngineError::LostAnswer { .. }) = cause.downcast_ref() {
-            return Some(ANSWER_PATIENCE);
-        }
-        if let Some(StoreError::Unreachable { .. }) = cause.downcast_ref() {
-            return Some(STORE_PATIENCE);
-        }
-        next = cause.source();
-    }
-    None
 }
 
 fn cx(tools: &Tools, run: &RunId, events: Arc<dyn EventSink>, cancel: CancellationToken, guard: Arc<Locks>) -> RunCx {
