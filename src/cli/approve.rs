@@ -2,7 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::render::Render;
+use super::render::{Render, moment};
 use super::{app, exit, logs, tools, upgrade, wait};
 use crate::app::{self, App, Repositories};
 use crate::config::Config;
@@ -90,7 +90,7 @@ fn text(question: &Question) -> String {
     for condition in conditions {
         text.push_str(&format!("  holds: {}\n", condition.text));
     }
-    text.push_str(&format!("  evidence {evidence}; it can be approved until {until}\n"));
+    text.push_str(&format!("  evidence {evidence}; it can be approved until {}\n", moment(until)));
     text.push_str(&format!(
         "  then {instance} is down: rest, snapshot, read it back, swap the container, start, wait until ready\n"
     ));
@@ -122,7 +122,7 @@ mod tests {
         upgrade-20261121-101530-7f3a waits to upgrade production to appsmith/appsmith-ce:v2.2
           holds: this image (aaaaaaaaaaaa) passed 12 checks on `staging`
           holds: `staging` still runs on it
-          evidence 1f0c9a4b7d2e6538; it can be approved until 2026-11-28T10:15:30Z
+          evidence 1f0c9a4b7d2e6538; it can be approved until 2026-11-28 10:15:30 UTC
           then production is down: rest, snapshot, read it back, swap the container, start, wait until ready
         ");
     }

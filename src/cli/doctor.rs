@@ -2,8 +2,8 @@
 
 use nix::sys::statvfs::statvfs;
 
-use super::exit;
 use super::render::Render;
+use super::{exit, upgrade};
 use crate::app::App;
 use crate::config::{Config, StoreUrl};
 use crate::ops::doctor::{Doctor, Finding, Level};
@@ -89,16 +89,25 @@ fn state(config: &Config, doctor: &mut Doctor) {
     match history::runs(&state) {
         Ok(runs) => {
             for run in runs.into_iter().flatten() {
-                let what = match run.outcome {
-                    None => "is open: it goes on, or was cut off",
-                    Some(Outcome::Stuck) => "is stuck, and a person must look",
+                let take_up =
+                    format!("`tidegate logs {}` tells it, `tidegate resume {}` takes it up", run.run, run.run);
+                let (what, remedy) = match run.outcome {
+                    None if run.waiting.is_some() => ("waits for a person", upgrade::answers(&run.run)),
+                    None => ("is open: it goes on, or was cut off", take_up),
+                    Some(Outcome::Stuck) => ("is stuck, and a person must look", take_up),
                     Some(_) => continue,
                 };
-                let remedy = format!("`tidegate logs {}` tells it, `tidegate resume {}` takes it up", run.run, run.run);
                 doctor.warning("state", format!("{} {what}", run.run), &remedy);
             }
         }
         Err(error) => doctor.failed("state", &error),
+    }
+    if !config.schedules.is_empty() && !state.daemon_runs() {
+        doctor.warning(
+            "schedules",
+            "no daemon runs here, so none of them happens by itself",
+            "`systemctl start tidegate`, or `tidegate daemon`",
+        );
     }
 }
 

@@ -98,7 +98,7 @@ fn text(story: &Story, said: &[Told]) -> String {
             }
             Record::Waiting { step, wait, .. } => {
                 ended(&mut text, numbered(*step), "  waits");
-                text.push_str(&indented(&format!("{}, until {}", wait.reason, wait.until)));
+                text.push_str(&indented(&format!("{}, until {}", wait.reason, moment(&wait.until))));
             }
             Record::Approved { approval, .. } => {
                 text.push_str(&format!("{}  approved by {}: {}\n", clock(at), approval.by, approval.reason));

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::render::{Render, ago, bytes};
+use super::show::reason;
 use super::{Consent, Usage, app, carry_out, configured, exit, take_up, tools, upgrade};
 use crate::app::{App, Repositories};
 use crate::config::Config;
@@ -18,6 +19,8 @@ use crate::workflow::StepError;
 
 /// How long a run that another process ends is waited for.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(15 * 60);
+/// How many snapshots are offered where nobody can be asked.
+const CHOICES_MAX: usize = 5;
 
 /// Put an instance back to a snapshot: image, definition and data together
 ///
@@ -70,11 +73,7 @@ pub async fn run(args: RestoreArgs, config: &Config, out: &mut Render) -> Result
         return Err(Box::new(LockError::Held { instance: args.instance, owner: Box::new(owner) }));
     }
     if selector == Selector::Auto && !out.can_ask() {
-        let text = format!(
-            "without a terminal the snapshot must be named, such as `tidegate restore {} {}`",
-            args.instance, plan.snapshot
-        );
-        return Err(Box::new(Usage(text)));
+        return Err(Box::new(Usage(choices(&app, &args.instance).await?)));
     }
     let asks = config.instances.get(&args.instance).is_some_and(|known| known.production);
     args.consent.given(&args.instance, asks, out)?;
@@ -125,6 +124,19 @@ async fn end(app: &App, open: &[RunSummary], out: &mut Render) -> Result<(), Ste
         }
     }
     Ok(())
+}
+
+/// What can be named where nobody can be asked, the newest first.
+async fn choices(app: &App, instance: &InstanceName) -> Result<String, StepError> {
+    let (tools, now) = (tools(app), (tools(app).now)());
+    let listed = tools.repository.manifests(instance).await?;
+    let mut text = format!("without a terminal the snapshot must be named: `tidegate restore {instance} SNAPSHOT`");
+    for manifest in listed.iter().rev().filter_map(|entry| entry.manifest()).take(CHOICES_MAX) {
+        let version = manifest.version.as_ref().map(ToString::to_string).unwrap_or_default();
+        let taken = ago(&manifest.taken_at, now);
+        text.push_str(&format!("\n  {}  {taken:<10}  {version:<8}  {}", manifest.id, reason(&manifest.reason)));
+    }
+    Ok(text)
 }
 
 fn show(plan: &RestorePlan, now: jiff::Timestamp, out: &mut Render) {

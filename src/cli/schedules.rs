@@ -21,6 +21,10 @@ pub(super) struct Line {
     note: Option<Note>,
 }
 
+/// Schedules are nothing without it.
+pub(super) const NO_DAEMON: &str =
+    "no daemon runs here, so none of this happens by itself: `systemctl start tidegate`, or `tidegate daemon`";
+
 /// From the configuration, and from what the daemon keeps. What it keeps may be away; the times are not.
 pub(super) fn lines(config: &Config, state: &StateDir, now: Timestamp) -> Vec<Line> {
     let book = state.schedules().unwrap_or_default();
@@ -39,7 +43,7 @@ pub(super) fn lines(config: &Config, state: &StateDir, now: Timestamp) -> Vec<Li
 }
 
 /// Shows them, if there are any.
-pub(super) fn show(lines: &[Line], out: &mut Render) {
+pub(super) fn show(lines: &[Line], state: &StateDir, out: &mut Render) {
     if lines.is_empty() {
         return;
     }
@@ -50,4 +54,7 @@ pub(super) fn show(lines: &[Line], out: &mut Render) {
     let rows: Vec<Vec<String>> = lines.iter().map(row).collect();
     out.text("\n");
     out.table(&["SCHEDULE", "NEXT", "NOTE"], &rows);
+    if !state.daemon_runs() {
+        out.say(NO_DAEMON);
+    }
 }

@@ -5,8 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::render::{Render, ago};
-use super::upgrade::answers;
-use super::{app, exit, schedules, tools};
+use super::{app, exit, schedules, tools, upgrade};
 use crate::app::{App, Repositories};
 use crate::config::Config;
 use crate::model::ids::InstanceName;
@@ -94,7 +93,7 @@ async fn show(app: &App, config: &Config, out: &mut Render) -> Result<u8, StepEr
     let planned = schedules::lines(config, &tools.state, now);
     if out.is_json() {
         let store = app.store_text();
-        let data = serde_json::json!({ "instances": lines, "open_runs": open, "waiting_runs": waiting, "schedules": planned, "store": store });
+        let data = serde_json::json!({ "instances": lines, "open_runs": open, "waiting_runs": waiting, "schedules": planned, "store": store, "daemon": tools.state.daemon_runs() });
         out.data(&data);
         return Ok(exit::DONE);
     }
@@ -107,11 +106,9 @@ async fn show(app: &App, config: &Config, out: &mut Render) -> Result<u8, StepEr
         })
         .collect();
     out.table(&["INSTANCE", "STATE", "VERSION", "IMAGE", "LAST VERIFIED SNAPSHOT"], &rows);
-    schedules::show(&planned, out);
+    schedules::show(&planned, &tools.state, out);
     for run in &waiting {
-        let what =
-            run.waiting.as_ref().map_or_else(String::new, |wait| format!(": {}, until {}", wait.reason, wait.until));
-        out.say(&format!("{} waits{what}; {}", run.run, answers(&run.run)));
+        out.say(&upgrade::waits(run));
     }
     for run in &open {
         let at = run.at_step.as_deref().unwrap_or("its beginning");

@@ -1,10 +1,11 @@
 //! `upgrade`: staging first, production behind the gate.
 
-use super::render::Render;
+use super::render::{Render, moment};
 use super::{Consent, app, carry_out, configured, exit, tools};
 use crate::app::Repositories;
 use crate::config::Config;
 use crate::model::ids::{InstanceName, RunId};
+use crate::ops::history::RunSummary;
 use crate::ops::run::{Plan, RunReport};
 use crate::ops::upgrade::{self, UpgradePlan};
 use crate::workflow::{Outcome, StepError, chain};
@@ -114,10 +115,8 @@ pub fn tell(report: &RunReport, out: &mut Render) -> u8 {
     }
     match report.outcome {
         None => {
-            let wait = summary.waiting.as_ref();
-            let what = wait.map_or_else(String::new, |wait| format!(": {}, until {}", wait.reason, wait.until));
-            out.say(&format!("{} waits{what}; {}", summary.run, summary.state_text()));
-            out.say(&answers(&summary.run));
+            out.say(&waits(summary));
+            out.say(&format!("  {}", summary.state_text()));
         }
         Some(Outcome::Completed) => out.say("done"),
         Some(Outcome::RolledBack) => {
@@ -148,7 +147,17 @@ pub(super) fn advice(report: &RunReport) -> String {
     }
 }
 
-/// What a person can say to a run that waits.
+/// For what a run waits, and what a person can say to that.
+pub(super) fn waits(summary: &RunSummary) -> String {
+    let RunSummary { run, waiting, .. } = summary;
+    let what =
+        waiting.as_ref().map_or_else(String::new, |wait| format!(": {}, until {}", wait.reason, moment(&wait.until)));
+    format!(
+        "{run} waits{what}\n  to let it go on: tidegate approve {run} --reason WHY\n  to end it:       tidegate reject {run} --reason WHY"
+    )
+}
+
+/// What a person can say to a run that waits, in one line.
 pub(super) fn answers(run: &RunId) -> String {
     format!("`tidegate approve {run} --reason WHY` lets it go on, `tidegate reject {run} --reason WHY` ends it")
 }

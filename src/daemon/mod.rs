@@ -34,7 +34,7 @@ use crate::model::ids::RunId;
 use crate::ops::lock::LockError;
 use crate::ops::run::{RunError, RunReport};
 use crate::ops::schedules::{Decision, Entry, decide};
-use crate::ops::state::StateError;
+use crate::ops::state::{StateDir, StateError};
 use crate::workflow::chain;
 use backoff::Backoff;
 use book::Keeper;
@@ -79,7 +79,7 @@ pub enum End {
 pub async fn run(path: PathBuf, config: Config) -> Result<End, DaemonError> {
     let signals = Signals::listen().map_err(DaemonError::Signals)?;
     let state = App::state(&config)?;
-    let alone = state.lock_daemon()?;
+    let alone = lock(&state).await?;
     let ticker = Ticker::start().await?;
     let mut supervisor = Supervisor {
         path,
@@ -95,6 +95,17 @@ pub async fn run(path: PathBuf, config: Config) -> Result<End, DaemonError> {
     };
     supervisor.keeper.fit(&supervisor.entries, Timestamp::now());
     supervisor.run(signals, ticker).await
+}
+
+/// Tried more than once: somebody may just be looking whether a daemon runs.
+async fn lock(state: &StateDir) -> Result<Flock<File>, StateError> {
+    for _ in 0..5 {
+        match state.lock_daemon() {
+            Err(StateError::DaemonRuns { .. }) => tokio::time::sleep(Duration::from_millis(50)).await,
+            locked => return locked,
+        }
+    }
+    state.lock_daemon()
 }
 
 /// What a task is about.

@@ -133,7 +133,10 @@ pub fn weigh(facts: &GateFacts) -> Vec<Condition> {
         },
         Condition {
             holds: fresh,
-            text: format!("it passed at {}; evidence counts for {:#}", evidence.passed_at, facts.max_age),
+            text: match (passed_at, facts.expires_at()) {
+                (Some(at), Some(until)) => format!("it passed at {}, which counts until {}", moment(at), moment(until)),
+                _ => format!("it passed at `{}`, which is no time", evidence.passed_at),
+            },
             lifts: if fresh {
                 None
             } else {
@@ -150,6 +153,10 @@ pub fn weigh(facts: &GateFacts) -> Vec<Condition> {
             lifts: if still { None } else { upgrade_it() },
         },
     ]
+}
+
+fn moment(at: Timestamp) -> impl std::fmt::Display {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC")
 }
 
 #[cfg(test)]

@@ -97,7 +97,9 @@ pub async fn explain(tools: &Tools, instance: &InstanceName) -> Result<Vec<Matte
         }),
         Some(view) => matters.push(Matter::fine(format!("`{container}` runs on {}", view.image_ref))),
     }
-    if let Some(previous) = previous_stage(tools, instance) {
+    // While an upgrade waits before it there is no next one to speak of.
+    let waits = run::waiting_runs(tools)?.iter().any(|run| run.instances.contains(instance));
+    if let Some(previous) = previous_stage(tools, instance).filter(|_| !waits) {
         matters.extend(gate(tools, instance, &previous, image).await?);
     }
     Ok(matters)
@@ -138,8 +140,13 @@ async fn runs(tools: &Tools, instance: &InstanceName) -> Result<Vec<Matter>, Exp
         let Some(wait) = run.waiting else { continue };
         matters.push(Matter {
             blocks: Blocks::Upgrades,
-            text: format!("{} waits: {}, until {}", run.run, wait.reason, wait.until),
-            lifts: Some("once a person approves or rejects it".into()),
+            text: format!("{} waits: {}", run.run, wait.reason),
+            lifts: Some(match wait.until.parse::<jiff::Timestamp>() {
+                Ok(until) => {
+                    format!("once a person approves or rejects it, or at {}", until.strftime("%Y-%m-%d %H:%M:%S UTC"))
+                }
+                Err(_) => "once a person approves or rejects it".into(),
+            }),
             command: Some(format!("tidegate approve {} --reason WHY", run.run)),
         });
     }

@@ -122,6 +122,13 @@ impl StateDir {
         }
     }
 
+    /// Whether a daemon works on it. Holds the daemon's lock for a blink, which a daemon that begins right then has to
+    /// be patient with.
+    pub fn daemon_runs(&self) -> bool {
+        let Ok(file) = File::open(self.root.join("daemon.lock")) else { return false };
+        matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, Errno::EWOULDBLOCK)))
+    }
+
     /// A run's journal.
     pub fn journal(&self, run: &RunId) -> PathBuf {
         self.root.join("runs").join(format!("{run}.jsonl"))

@@ -97,6 +97,13 @@ async fn nc_aio_8414_a_schedule_that_fires_during_a_restore_waits() {
     .await;
     wait_for("the note to go", async || note(&pair).await.is_null().then_some(())).await;
     assert_eq!(scheduled(&pair).len(), 1);
+    let status = pair.run(&["status"]).await.expect(0);
+    assert!(!status.stderr.contains("no daemon"), "{}", status.stderr);
     daemon.stop().await.expect(0);
     pair.nothing_is_left(site).await;
+    // Schedules are nothing without it, so whoever looks is told.
+    let status = pair.run(&["status"]).await.expect(0);
+    assert!(status.stderr.contains("no daemon runs here"), "{}", status.stderr);
+    let doctor = pair.run(&["doctor", "--no-login"]).await.expect(1);
+    assert!(doctor.stdout.contains("no daemon runs here"), "{}", doctor.stdout);
 }

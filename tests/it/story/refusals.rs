@@ -18,7 +18,7 @@ async fn bad_input_touches_nothing_and_says_what_to_do() {
         (r"(snapshot|upgrade)-\d{8}-\d{6}-[0-9a-f]{4}", "RUN"),
         (r"\b[0-9a-f]{8}\b", "ID"),
         (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "TIME"),
-        (r"\d+ s ago", "SECONDS ago"),
+        (r"\d+ s ago *", "SECONDS ago "),
         (r" +\d+\.\d s\n", " SECONDS\n"),
         (r"\d+\.\d MiB", "SIZE"),
     ] {
