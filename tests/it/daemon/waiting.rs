@@ -1,6 +1,9 @@
 //! An upgrade that waits for a person.
 
+use nix::sys::signal::Signal;
+
 use super::service::Service;
+use crate::story::journal::{Journal, journals};
 use crate::story::pair::{GOOD, Make, Pair};
 use crate::story::wait_for;
 
@@ -25,6 +28,44 @@ async fn what_nobody_approves_in_time_is_ended() {
     daemon.stop().await.expect(0);
     for site in [&pair.staging, &pair.production] {
         site.is_well().await;
+        pair.nothing_is_left(site).await;
+    }
+}
+
+/// A scheduled upgrade that waits has served its moment: no daemon begins it again or takes it up, also not the next one
+/// after a SIGKILL, and a person approves it beside the daemon.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scheduled_upgrade_waits_and_is_begun_once() {
+    let pair = Pair::start("scheduled", Make { both: true, ..Make::default() }).await;
+    let at = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(3);
+    let cron = at.strftime("%-S %-M %-H %-d %-m *");
+    pair.configure(&format!(
+        "[[schedule]]\nname = \"once\"\naction = \"upgrade\"\nversion = \"{GOOD}\"\ncron = \"{cron}\"\n"
+    ));
+    pair.reconfigure("[pipeline]\n", "[pipeline]\napproval = [\"production\"]\n");
+    let id = pair.production.id().await;
+    let begun = || journals(&pair.state()).iter().filter_map(|path| Journal::read(path)).collect::<Vec<_>>();
+    let daemon = Service::of(&pair).await;
+    let run = wait_for("the upgrade to wait", async || {
+        let [only] = begun().try_into().ok()?;
+        let only: Journal = only;
+        only.has("waiting", "gate before production").then_some(only.run)
+    })
+    .await;
+    daemon.signal(Signal::SIGKILL);
+    assert_eq!(daemon.end().await.code, None);
+    let mut daemon = Service::of(&pair).await;
+    daemon.turns_twice().await;
+    assert_eq!((begun().len(), pair.production.id().await), (1, id));
+    assert_eq!(pair.journal(&run).outcome, None);
+    pair.run(&["approve", &run, "--reason", "looked at it"]).await.expect(0);
+    daemon.turns_twice().await;
+    daemon.stop().await.expect(0);
+    assert_eq!(begun().len(), 1);
+    assert_eq!(pair.journal(&run).outcome.as_deref(), Some("completed"));
+    for site in [&pair.staging, &pair.production] {
+        site.is_well().await;
+        assert_eq!(site.image().await, pair.image_id(GOOD).await);
         pair.nothing_is_left(site).await;
     }
 }
