@@ -65,7 +65,7 @@ impl HttpCheck {
     }
 
     async fn result(&self, client: &reqwest::Client, base: Option<&Url>) -> SeenResult {
-        let url = match self.address(base) {
+        let url = match address(&self.url, base) {
             Ok(url) => url,
             Err(reason) => return SeenResult::Error { reason },
         };
@@ -74,18 +74,6 @@ impl HttpCheck {
             Err(_) => Err(format!("no whole answer within {} ms", self.limit.as_millis())),
         };
         found.map_or_else(|reason| SeenResult::Fail { reason }, |()| SeenResult::Pass)
-    }
-
-    fn address(&self, base: Option<&Url>) -> Result<Url, String> {
-        let url = match (Url::parse(&self.url), base) {
-            (Ok(url), _) => url,
-            (Err(_), Some(base)) => base.join(&self.url).map_err(|error| format!("`{}`: {error}", self.url))?,
-            (Err(error), None) => return Err(format!("`{}`: {error}", self.url)),
-        };
-        match url.scheme() {
-            "http" | "https" => Ok(url),
-            other => Err(format!("`{}`: cannot ask by `{other}`", self.url)),
-        }
     }
 
     async fn ask(&self, client: &reqwest::Client, url: Url) -> Result<(), String> {
@@ -106,6 +94,19 @@ impl HttpCheck {
             }
         }
         if holds(&body, wanted.as_bytes()) { Ok(()) } else { Err(format!("its answer does not hold `{wanted}`")) }
+    }
+}
+
+/// The address that is meant by `url`: itself, or a path on `base`.
+pub(super) fn address(url: &str, base: Option<&Url>) -> Result<Url, String> {
+    let found = match (Url::parse(url), base) {
+        (Ok(found), _) => found,
+        (Err(_), Some(base)) => base.join(url).map_err(|error| format!("`{url}`: {error}"))?,
+        (Err(error), None) => return Err(format!("`{url}`: {error}")),
+    };
+    match found.scheme() {
+        "http" | "https" => Ok(found),
+        other => Err(format!("`{url}`: cannot ask by `{other}`")),
     }
 }
 

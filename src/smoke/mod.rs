@@ -1,3 +1,4 @@
 //! The checks that any app can be given by configuration.
 
+pub mod browser;
 pub mod http;

@@ -91,13 +91,16 @@ const CONCRETE: &[(&str, &[&str])] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("aws_*", &["src/store/s3"]),
     ("axum", &["src/daemon"]),
+    ("base64", &["src/smoke/browser"]),
     ("bollard", &["src/engine/docker"]),
     ("clap", &["src/cli", "src/main.rs"]),
     ("clap_*", &["src/cli/completions.rs"]),
+    ("command_fds", &["src/smoke/browser"]),
     ("croner", &["src/model/due.rs"]),
     ("flate2", &["src/stream"]),
     ("git2", &["src/promote"]),
     ("indicatif", &["src/cli"]),
+    ("png", &["src/smoke/browser"]),
     ("reqwest", &["src/instance", "src/smoke"]),
     // The last two make or read one small file in memory, as the engine's archive endpoints want it.
     ("tar", &["src/stream", "src/engine/fake", "src/engine/docker/porter.rs", "src/instance/files.rs"]),
