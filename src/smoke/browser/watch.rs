@@ -126,7 +126,7 @@ impl Watch {
     }
 
     fn asked(&mut self, it: &Value) {
-        let url = text(&it["request"]["url"]);
+        let url = text(&it["request"]["url"]).split(['?', '#']).next().unwrap_or_default();
         // The browser asks for an icon by itself, where the page names none, and only the first time.
         if it["type"] == "Other" && url.ends_with("/favicon.ico") {
             return;
