@@ -138,7 +138,8 @@ start_process() {
 is_running() {
     local pid started program
     read -r pid started program 2>/dev/null <"$WORK/run/$1.pid" || return 1
-    [ "$(start_time_of "$pid")" = "$started" ] && tr '\0' '\n' <"/proc/$pid/cmdline" | grep -q -m 1 -F -- "$program"
+    # It may end between the two looks.
+    [ "$(start_time_of "$pid")" = "$started" ] && { tr '\0' '\n' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -q -m 1 -F -- "$program"
 }
 
 # stop_process NAME: ends it if it is the one that was started.
