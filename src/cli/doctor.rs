@@ -1,7 +1,5 @@
 //! `doctor`: look at everything that a run rests on, before one is needed.
 
-use nix::sys::statvfs::statvfs;
-
 use super::render::Render;
 use super::{exit, upgrade};
 use crate::app::App;
@@ -77,13 +75,8 @@ fn state(config: &Config, doctor: &mut Doctor) {
         Ok(state) => state,
         Err(error) => return doctor.failed("state", &error),
     };
-    match statvfs(&config.state_dir) {
-        Ok(found) => {
-            let free_bytes = found.blocks_available().saturating_mul(found.fragment_size());
-            // Some file systems have no fixed number of inodes, and then say that there is none.
-            let free_inodes = if found.files() == 0 { u64::MAX } else { found.files_available() };
-            doctor.room(&config.state_dir, free_bytes, free_inodes);
-        }
+    match state.free() {
+        Ok(free) => doctor.room(state.root(), free),
         Err(error) => doctor.failed("state", &error),
     }
     match history::runs(&state) {

@@ -67,6 +67,15 @@ pub struct FileRef {
     sha256: String,
 }
 
+/// What a file system has left for this user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Free {
+    /// In bytes.
+    pub bytes: u64,
+    /// `None` where their number has no limit (Btrfs).
+    pub inodes: Option<u64>,
+}
+
 /// Tidegate's own directory on this host.
 #[derive(Clone, Debug)]
 pub struct StateDir {
@@ -90,13 +99,21 @@ impl StateDir {
 
     /// Fails if a run that begins now could soon not be written down.
     pub fn has_room(&self) -> Result<(), StateError> {
-        let failed = |errno: Errno| StateError::Io { action: "look at", path: self.root.clone(), source: errno.into() };
-        let found = statvfs(&self.root).map_err(failed)?;
-        let free_bytes = found.blocks_available().saturating_mul(found.fragment_size());
+        let free_bytes = self.free()?.bytes;
         if free_bytes < RUN_BYTES {
             return Err(StateError::NoRoom { path: self.root.clone(), free_bytes });
         }
         Ok(())
+    }
+
+    /// What its file system has left.
+    pub fn free(&self) -> Result<Free, StateError> {
+        let failed = |errno: Errno| StateError::Io { action: "look at", path: self.root.clone(), source: errno.into() };
+        let found = statvfs(&self.root).map_err(failed)?;
+        Ok(Free {
+            bytes: found.blocks_available().saturating_mul(found.fragment_size()),
+            inodes: (found.files() > 0).then(|| found.files_available()),
+        })
     }
 
     /// Makes this process the only daemon on it, for as long as what is returned lives.

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::engine::ContainerEngine;
 use crate::model::layout::ObjectKey;
+use crate::ops::state::Free;
 use crate::store::ObjectStore;
 use crate::workflow::{StepError, chain};
 
@@ -151,12 +152,14 @@ impl Doctor {
     }
 
     /// Room for journals.
-    pub fn room(&mut self, state_dir: &Path, free_bytes: u64, free_inodes: u64) {
-        let text = format!("`{}` has {} MiB and {free_inodes} inodes free", state_dir.display(), free_bytes >> 20);
+    pub fn room(&mut self, state_dir: &Path, free: Free) {
+        let inodes = free.inodes.map(|inodes| format!(" and {inodes} inodes")).unwrap_or_default();
+        let text = format!("`{}` has {} MiB{inodes} free", state_dir.display(), free.bytes >> 20);
         let remedy = "make room there: a run that cannot write its journal stops where it is";
-        if free_bytes < ROOM_PROBLEM_BYTES || free_inodes == 0 {
+        let inodes = free.inodes.unwrap_or(u64::MAX);
+        if free.bytes < ROOM_PROBLEM_BYTES || inodes == 0 {
             self.problem("state", text, remedy);
-        } else if free_bytes < ROOM_WARNING_BYTES || free_inodes < ROOM_WARNING_INODES {
+        } else if free.bytes < ROOM_WARNING_BYTES || inodes < ROOM_WARNING_INODES {
             self.warning("state", text, remedy);
         } else {
             self.ok("state", text);
@@ -213,7 +216,7 @@ mod tests {
         }
         for (bytes, inodes) in [(8 << 30, 1 << 20), (1 << 29, 1 << 20), (8 << 30, 5), (1 << 20, 1 << 20), (8 << 30, 0)]
         {
-            doctor.room(Path::new("/var/lib/tidegate"), bytes, inodes);
+            doctor.room(Path::new("/var/lib/tidegate"), Free { bytes, inodes: Some(inodes) });
         }
         use Level::{Ok, Problem, Warning};
         assert_eq!(levels(&doctor), [Ok, Warning, Problem, Ok, Warning, Warning, Problem, Problem]);
