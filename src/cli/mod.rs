@@ -36,7 +36,7 @@ use crate::app::{App, Repositories};
 use crate::config::{Config, ConfigError, Environment};
 use crate::model::ids::InstanceName;
 use crate::ops::UnknownInstance;
-use crate::ops::run::{self, Plan, RunError, RunReport};
+use crate::ops::run::{self, Plan, Resume, RunError, RunReport};
 use crate::workflow::StepError;
 use render::Render;
 
@@ -201,7 +201,7 @@ async fn carry_out(app: &App, plan: &Plan, out: &mut Render) -> Result<RunReport
 async fn take_up(app: &App, id: &crate::model::ids::RunId, out: &mut Render) -> Result<RunReport, RunError> {
     let (cancel, events) = (CancellationToken::new(), out.progress());
     let (tools, id, token) = (app.tools.clone(), id.clone(), cancel.clone());
-    let running = tokio::spawn(async move { run::resume(&tools, &id, events, token).await });
+    let running = tokio::spawn(async move { run::resume(&tools, &id, Resume::TakeUp, events, token).await });
     wait(running, cancel, out).await
 }
 

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::model::ids::RunId;
 use crate::ops::history;
 use crate::ops::lock::{self, LockError};
-use crate::ops::run::{self, RunError, RunReport};
+use crate::ops::run::{self, Resume, RunError, RunReport, Unended};
 use crate::workflow::{Outcome, StepError, chain};
 
 /// Take up runs that were cut off; puts service back after a crash
@@ -91,22 +91,29 @@ pub(super) enum OnSignal {
 
 /// Takes up every run that was cut off.
 pub(super) async fn all(app: &App, on_signal: OnSignal, out: &mut Render) -> Result<u8, StepError> {
-    let open = run::open_runs(tools(app))?;
+    let Unended { open, waiting } = run::unended_runs(tools(app))?;
     if open.is_empty() {
         out.say("no run was cut off");
     }
-    for waiting in run::waiting_runs(tools(app))? {
+    for waiting in waiting {
         out.say(&format!("{} waits and is left alone; {}", waiting.run, upgrade::answers(&waiting.run)));
     }
     let mut worst = exit::DONE;
     for open in open {
         let taken = match on_signal {
             OnSignal::Undo => take_up(app, &open.run, out).await,
-            OnSignal::Ignore => run::resume(tools(app), &open.run, out.progress(), CancellationToken::new()).await,
+            OnSignal::Ignore => {
+                let (events, never) = (out.progress(), CancellationToken::new());
+                run::resume(tools(app), &open.run, Resume::TakeUp, events, never).await
+            }
         };
         out.progress_done();
         let code = match taken {
-            Ok(report) => tell(&report, out),
+            Ok(report) => match tell(&report, out) {
+                // Service is back, and nothing is left to do without a person.
+                exit::WAITING => exit::DONE,
+                code => code,
+            },
             // Not cut off, if its process lives here; else nobody knows.
             Err(RunError::Lock(error @ LockError::Busy { .. })) => {
                 out.say(&format!("{} goes on: {error}", open.run));

@@ -9,7 +9,7 @@ use super::{app, exit, schedules, tools, upgrade};
 use crate::app::{App, Repositories};
 use crate::config::Config;
 use crate::model::ids::InstanceName;
-use crate::ops::run;
+use crate::ops::run::{self, Unended};
 use crate::workflow::{StepError, chain};
 
 /// Show the instances, their versions and snapshots, and open runs
@@ -88,8 +88,7 @@ async fn show(app: &App, config: &Config, out: &mut Render) -> Result<u8, StepEr
                 .map(|evidence| format!("{} at {}", evidence.image_ref, evidence.passed_at)),
         });
     }
-    let open = run::open_runs(tools)?;
-    let waiting = run::waiting_runs(tools)?;
+    let Unended { open, waiting } = run::unended_runs(tools)?;
     let planned = schedules::lines(config, &tools.state, now);
     if out.is_json() {
         let store = app.store_text();

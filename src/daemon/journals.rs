@@ -7,8 +7,9 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 
 use crate::model::ids::RunId;
-use crate::ops::approve;
+use crate::ops::approve::is_over;
 use crate::ops::history;
+use crate::ops::run::Resume;
 use crate::ops::schedules::Attempt;
 use crate::ops::state::{StateDir, StateError};
 use crate::workflow::{JournalError, Wait, chain};
@@ -70,21 +71,18 @@ impl Journals {
         Ok(())
     }
 
-    /// The open runs, each with the schedule that it belongs to.
-    pub fn open(&self) -> impl Iterator<Item = (&RunId, Option<&str>)> {
-        self.known.iter().filter_map(|(id, known)| {
-            let run = known.run.as_ref().filter(|run| run.open)?;
-            Some((id, run.attempt.as_ref().map(|(key, _)| key.as_str())))
+    /// The runs that are to be ended, each with the schedule that it belongs to: those that are open, and those that
+    /// nobody has approved in time.
+    pub fn unended(&self, now: Timestamp) -> impl Iterator<Item = (&RunId, Option<&str>, Resume)> {
+        self.known.iter().filter_map(move |(id, known)| {
+            let run = known.run.as_ref()?;
+            let how = match &run.waiting {
+                Some(wait) if is_over(wait, now) => Resume::Expire,
+                None if run.open => Resume::TakeUp,
+                _ => return None,
+            };
+            Some((id, run.attempt.as_ref().map(|(key, _)| key.as_str()), how))
         })
-    }
-
-    /// The runs that nobody has approved in time.
-    pub fn expired(&self, now: Timestamp) -> impl Iterator<Item = &RunId> {
-        let is_over = move |known: &Known| {
-            let wait = known.run.as_ref().and_then(|run| run.waiting.as_ref());
-            wait.is_some_and(|wait| approve::is_over(wait, now))
-        };
-        self.known.iter().filter(move |(_, known)| is_over(known)).map(|(id, _)| id)
     }
 
     /// The runs that a schedule has begun.

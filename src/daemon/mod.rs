@@ -32,7 +32,7 @@ use crate::app::{App, schedules};
 use crate::config::{Config, ConfigError, Environment};
 use crate::model::ids::RunId;
 use crate::ops::lock::LockError;
-use crate::ops::run::{RunError, RunReport};
+use crate::ops::run::{Resume, RunError, RunReport};
 use crate::ops::schedules::{Decision, Entry, decide};
 use crate::ops::state::{StateDir, StateError};
 use crate::workflow::chain;
@@ -203,35 +203,26 @@ impl Supervisor {
             tracing::error!(error = %chain(&error), "journals cannot be looked at");
             return;
         }
-        self.take_up_open_runs();
-        self.end_expired_runs(Timestamp::now());
-        self.serve_schedules(Timestamp::now());
+        let now = Timestamp::now();
+        self.take_up_runs(now);
+        self.serve_schedules(now);
     }
 
     /// A run that lives in another process keeps its lock, so that taking it up fails, and is tried again later.
-    fn take_up_open_runs(&mut self) {
+    fn take_up_runs(&mut self, now: Timestamp) {
         let busy = |run: &RunId, schedule: Option<&str>| {
             self.works.values().any(|work| match work {
                 Work::TakeUp(taken) => taken == run,
                 Work::Serve { key, .. } => Some(key.as_str()) == schedule,
             })
         };
-        let open = self.journals.open().filter(|(run, schedule)| !busy(run, *schedule));
-        let open: Vec<RunId> =
-            open.map(|(run, _)| run.clone()).filter(|run| self.backoff.is_over(run.as_str())).collect();
-        for run in open {
-            let work = work::take_up(self.config.clone(), run.clone(), self.stop.child_token());
-            self.spawn(Work::TakeUp(run), async { Ended::TakeUp(Box::new(work.await)) });
-        }
-    }
-
-    /// What nobody approves in time is not done. It has touched nothing behind its gate.
-    fn end_expired_runs(&mut self, now: Timestamp) {
-        let busy = |run: &RunId| self.works.values().any(|work| matches!(work, Work::TakeUp(taken) if taken == run));
-        let may_be_tried = |run: &&RunId| !busy(run) && self.backoff.is_over(run.as_str());
-        let over: Vec<RunId> = self.journals.expired(now).filter(may_be_tried).cloned().collect();
-        for run in over {
-            let work = work::expire(self.config.clone(), run.clone(), self.stop.child_token());
+        let may_be_tried = |(run, schedule, _): &(&RunId, Option<&str>, Resume)| {
+            !busy(run, *schedule) && self.backoff.is_over(run.as_str())
+        };
+        let unended = self.journals.unended(now).filter(may_be_tried);
+        let unended: Vec<(RunId, Resume)> = unended.map(|(run, _, how)| (run.clone(), how)).collect();
+        for (run, how) in unended {
+            let work = work::take_up(self.config.clone(), run.clone(), how, self.stop.child_token());
             self.spawn(Work::TakeUp(run), async { Ended::TakeUp(Box::new(work.await)) });
         }
     }
@@ -323,8 +314,10 @@ impl Supervisor {
                 told(&report);
             }
             Err(WorkError::Stopped) => {}
-            // It lives, in another process.
-            Err(WorkError::Run(RunError::Lock(LockError::Held { .. } | LockError::Busy { .. }))) => {
+            // It lives, in another process, or somebody was faster.
+            Err(WorkError::Run(
+                RunError::Lock(LockError::Held { .. } | LockError::Busy { .. }) | RunError::WaitsForNobody { .. },
+            )) => {
                 self.backoff.wait_a_little(run.as_str());
             }
             Err(error) => {

@@ -11,10 +11,10 @@ use crate::app::{App, AppError, Repositories};
 use crate::config::Config;
 use crate::model::ids::RunId;
 use crate::model::manifest::Reason;
-use crate::ops::run::{self, Plan, RunError, RunReport};
+use crate::ops::run::{self, Plan, Resume, RunError, RunReport};
 use crate::ops::schedules::{Entry, Job};
 use crate::ops::upgrade::UpgradeError;
-use crate::ops::{UnknownInstance, approve, snapshot, upgrade};
+use crate::ops::{UnknownInstance, snapshot, upgrade};
 use crate::workflow::Occasion;
 
 /// Why nothing was begun.
@@ -72,16 +72,15 @@ pub async fn serve(
     Ok(Served::Run(Box::new(report)))
 }
 
-/// Takes up an open run, if its lock is free.
-pub async fn take_up(config: Arc<Config>, run: RunId, cancel: CancellationToken) -> Result<RunReport, WorkError> {
+/// Goes on with an open run, or ends one that waits, if its lock is free.
+pub async fn take_up(
+    config: Arc<Config>,
+    run: RunId,
+    how: Resume,
+    cancel: CancellationToken,
+) -> Result<RunReport, WorkError> {
     let app = open(&config, Repositories::Unasked, &cancel).await?;
-    Ok(run::resume(&app.tools, &run, Arc::new(Log), cancel).await?)
-}
-
-/// Ends a run that nobody has approved in time.
-pub async fn expire(config: Arc<Config>, run: RunId, cancel: CancellationToken) -> Result<RunReport, WorkError> {
-    let app = open(&config, Repositories::Unasked, &cancel).await?;
-    Ok(approve::expire(&app.tools, &run, Arc::new(Log), cancel).await?)
+    Ok(run::resume(&app.tools, &run, how, Arc::new(Log), cancel).await?)
 }
 
 /// Nothing is touched yet, so this may be dropped.

@@ -118,7 +118,7 @@ pub async fn approve(
 ) -> Result<RunReport, RunError> {
     let (evidence, until) = (question.evidence.clone(), question.counts_until.clone());
     let approval = Approval { by, reason, evidence, until };
-    run::answer(tools, &question.run, Resume::Approve(approval), events, cancel).await
+    run::resume(tools, &question.run, Resume::Approve(approval), events, cancel).await
 }
 
 /// Ends a run that waits: what is behind the gate is not touched, what is before it stays as it is.
@@ -132,20 +132,7 @@ pub async fn reject(
     events: Arc<dyn EventSink>,
 ) -> Result<RunReport, RunError> {
     let why = format!("rejected by {by}: {reason}");
-    run::answer(tools, run, Resume::Reject { why }, events, CancellationToken::new()).await
-}
-
-/// Ends a run whose time to be approved is over.
-///
-/// Not cancel safe.
-pub async fn expire(
-    tools: &Arc<Tools>,
-    run: &RunId,
-    events: Arc<dyn EventSink>,
-    cancel: CancellationToken,
-) -> Result<RunReport, RunError> {
-    let why = "nobody approved it in time".to_owned();
-    run::answer(tools, run, Resume::Reject { why }, events, cancel).await
+    run::resume(tools, run, Resume::Reject { why }, events, CancellationToken::new()).await
 }
 
 /// Whether the time to approve is over. A time that cannot be read never ends.

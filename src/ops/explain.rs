@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::gate;
 use super::history::{self, RunSummary};
 use super::lock::{self, LockError};
-use super::run::{self, RunError};
+use super::run::{self, RunError, Unended};
 use super::state::StateError;
 use super::{Tools, UnknownInstance};
 use crate::engine::EngineError;
@@ -67,7 +67,10 @@ impl Matter {
 /// Looks at runs, lock, container and gate of an instance. Neither the store nor the app is asked.
 pub async fn explain(tools: &Tools, instance: &InstanceName) -> Result<Vec<Matter>, ExplainError> {
     let container = tools.instance(instance)?.container().to_owned();
-    let mut matters = runs(tools, instance).await?;
+    let unended = run::unended_runs(tools)?;
+    // While an upgrade waits before it there is no next one to speak of.
+    let waits = unended.waiting.iter().any(|run| run.instances.contains(instance));
+    let mut matters = runs(tools, instance, unended).await?;
     let view = tools.engine.find(&container).await?;
     let image = view.as_ref().map(|view| view.image_id.clone());
     match view {
@@ -97,8 +100,6 @@ pub async fn explain(tools: &Tools, instance: &InstanceName) -> Result<Vec<Matte
         }),
         Some(view) => matters.push(Matter::fine(format!("`{container}` runs on {}", view.image_ref))),
     }
-    // While an upgrade waits before it there is no next one to speak of.
-    let waits = run::waiting_runs(tools)?.iter().any(|run| run.instances.contains(instance));
     if let Some(previous) = previous_stage(tools, instance).filter(|_| !waits) {
         matters.extend(gate(tools, instance, &previous, image).await?);
     }
@@ -111,10 +112,10 @@ pub fn previous_stage(tools: &Tools, instance: &InstanceName) -> Option<Instance
     Some(tools.settings.stages[index.checked_sub(1)?].clone())
 }
 
-async fn runs(tools: &Tools, instance: &InstanceName) -> Result<Vec<Matter>, ExplainError> {
+async fn runs(tools: &Tools, instance: &InstanceName, unended: Unended) -> Result<Vec<Matter>, ExplainError> {
     let held = lock::is_free(tools, instance).await?;
-    let open: Vec<RunSummary> =
-        run::open_runs(tools)?.into_iter().filter(|run| run.instances.contains(instance)).collect();
+    let here = |runs: Vec<RunSummary>| runs.into_iter().filter(|run| run.instances.contains(instance));
+    let open: Vec<RunSummary> = here(unended.open).collect();
     let mut matters = Vec::new();
     for run in &open {
         let at = run.at_step.as_deref().unwrap_or("its beginning");
@@ -136,7 +137,7 @@ async fn runs(tools: &Tools, instance: &InstanceName) -> Result<Vec<Matter>, Exp
             },
         });
     }
-    for run in run::waiting_runs(tools)?.into_iter().filter(|run| run.instances.contains(instance)) {
+    for run in here(unended.waiting) {
         let Some(wait) = run.waiting else { continue };
         matters.push(Matter {
             blocks: Blocks::Upgrades,

@@ -26,7 +26,6 @@ use crate::workflow::{
     Record, RunCx, Step, StepError, drive,
 };
 pub use patience::{hiccup, outage};
-pub(super) use resume::answer;
 pub use resume::{Resume, resume, resume_through};
 
 /// What a run does, as its journal keeps it. `--dry-run` prints it, and a run carries it out: the very same.
@@ -282,23 +281,33 @@ async fn until_asked(
     Ok(RunReport { gave_way: report.outcome == Some(Outcome::RolledBack), ..report })
 }
 
-/// The open runs of this host, oldest first, without those that wait for a person. A journal that cannot be read may be that of an open run, so it is an
-/// error; one without a complete first line is that of a run that never began.
-pub fn open_runs(tools: &Tools) -> Result<Vec<RunSummary>, RunError> {
-    let mut open = Vec::new();
+/// The runs of this host that have not ended, oldest first.
+#[derive(Clone, Debug, Default)]
+pub struct Unended {
+    /// Those at work, and those that were cut off.
+    pub open: Vec<RunSummary>,
+    /// Those that wait for a person.
+    pub waiting: Vec<RunSummary>,
+}
+
+/// Looks for the runs that have not ended. A journal that cannot be read may be that of an open run, so it is an error;
+/// one without a complete first line is that of a run that never began.
+pub fn unended_runs(tools: &Tools) -> Result<Unended, RunError> {
+    let mut unended = Unended::default();
     for run in history::runs(&tools.state)? {
         match run {
-            Ok(run) if run.is_open() => open.push(run),
+            Ok(run) if run.is_open() => unended.open.push(run),
+            Ok(run) if run.waiting.is_some() => unended.waiting.push(run),
             Ok(_) | Err(JournalError::Empty { .. }) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(open)
+    Ok(unended)
 }
 
-/// The runs of this host that wait for a person, oldest first.
-pub fn waiting_runs(tools: &Tools) -> Result<Vec<RunSummary>, StateError> {
-    Ok(history::runs(&tools.state)?.into_iter().flatten().filter(|run| run.waiting.is_some()).collect())
+/// The open ones of [`unended_runs`].
+pub fn open_runs(tools: &Tools) -> Result<Vec<RunSummary>, RunError> {
+    Ok(unended_runs(tools)?.open)
 }
 
 /// The plan that a journal keeps.
@@ -351,13 +360,14 @@ fn cx(tools: &Tools, run: &RunId, events: Arc<dyn EventSink>, cancel: Cancellati
 /// that of another upgrade: it looks again before it goes on.
 fn no_open_run(tools: &Tools, run: &RunId, plan: &Plan) -> Result<(), RunError> {
     let shared = |other: &RunSummary| plan.instances().into_iter().find(|instance| other.instances.contains(instance));
-    for open in open_runs(tools)?.into_iter().filter(|open| open.run != *run) {
+    let Unended { open, waiting } = unended_runs(tools)?;
+    for open in open.into_iter().filter(|open| open.run != *run) {
         if let Some(instance) = shared(&open) {
             return Err(RunError::OpenRun { instance, open: Box::new(open) });
         }
     }
     if let Plan::Upgrade(_) = plan {
-        for waiting in waiting_runs(tools)?.into_iter().filter(|waiting| waiting.run != *run) {
+        for waiting in waiting.into_iter().filter(|waiting| waiting.run != *run) {
             if let Some(instance) = shared(&waiting) {
                 return Err(RunError::Waits { instance, run: waiting.run });
             }

@@ -7,13 +7,14 @@ use tokio_util::sync::CancellationToken;
 use super::{Plan, RunError, RunReport, carry_on, cx, no_open_run, plan_of, until_asked};
 use crate::model::gate::Approval;
 use crate::model::ids::{InstanceName, RunId};
+use crate::ops::Tools;
+use crate::ops::approve::{self, is_over};
 use crate::ops::history::{self, Story};
 use crate::ops::lock::Locks;
 use crate::ops::notes::Notes;
 use crate::ops::restore::RestorePlan;
 use crate::ops::undo::UndoPlan;
 use crate::ops::upgrade::{self, Recovery};
-use crate::ops::{Tools, approve};
 use crate::workflow::{
     Event, EventSink, FileJournal, Header, Journal, Outcome, Record, RunCx, RunState, StepState, chain, shapes,
 };
@@ -30,27 +31,21 @@ pub enum Resume {
         /// By whom and why.
         why: String,
     },
+    /// As `Reject`, if its time to be approved is over; else nothing is done.
+    Expire,
 }
 
-/// Takes up a run that was cut off, or tries the undos of a stuck one again. What is finished is left alone.
+/// Goes on with a run: takes it up, or carries out what a person said to it. What is finished is left alone.
+///
+/// Not cancel safe: ask it to stop through `cancel`; it then undoes what it has done.
 pub async fn resume(
     tools: &Arc<Tools>,
     run: &RunId,
+    how: Resume,
     events: Arc<dyn EventSink>,
     cancel: CancellationToken,
 ) -> Result<RunReport, RunError> {
-    resume_through(tools, run, Resume::TakeUp, events, cancel, |journal| journal).await
-}
-
-/// As [`resume`], with what a person said to a run that waits.
-pub(in crate::ops) async fn answer(
-    tools: &Arc<Tools>,
-    run: &RunId,
-    answer: Resume,
-    events: Arc<dyn EventSink>,
-    cancel: CancellationToken,
-) -> Result<RunReport, RunError> {
-    resume_through(tools, run, answer, events, cancel, |journal| journal).await
+    resume_through(tools, run, how, events, cancel, |journal| journal).await
 }
 
 /// As [`resume`], with the journal seen through a decorator.
@@ -90,6 +85,17 @@ pub async fn resume_through<J: Journal<Notes>>(
                 Resume::TakeUp => {}
                 Resume::Approve(approval) => journal.append(&Record::Approved { step, at: now(), approval }).await?,
                 Resume::Reject { why } => journal.append(&Record::Failed { step, at: now(), error: why }).await?,
+                // Somebody may have looked again or approved it since the daemon saw that its time was over.
+                Resume::Expire => match journal.records().last() {
+                    Some(Record::Waiting { wait, .. }) if is_over(wait, (tools.now)()) => {
+                        let error = "nobody approved it in time".to_owned();
+                        journal.append(&Record::Failed { step, at: now(), error }).await?;
+                    }
+                    _ => {
+                        let how = "its time is not over".to_owned();
+                        return Err(RunError::WaitsForNobody { run: run.clone(), how });
+                    }
+                },
             }
         } else if !matches!(how, Resume::TakeUp) {
             let how = state.finished().map_or_else(|| "it is at work".to_owned(), approve::ended);
