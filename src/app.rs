@@ -1,5 +1,6 @@
 //! The composition root: the only place that names concrete adapters.
 
+mod checks;
 mod identity;
 pub mod schedules;
 
@@ -22,7 +23,6 @@ use crate::model::ids::{InstanceName, RunId};
 use crate::ops::state::{StateDir, StateError};
 use crate::ops::{Acknowledged, Settings, Tools, run};
 use crate::repository::{Repository, RepositoryError};
-use crate::smoke::http::HttpCheck;
 use crate::store::absent::AbsentStore;
 use crate::store::dir::DirStore;
 use crate::store::s3::{Checksums, S3Credentials, S3Options, S3Store};
@@ -215,6 +215,7 @@ fn settings(config: &Config) -> Settings {
         retry: Retry { outage: run::outage, hiccup: run::hiccup, ..Retry::default() },
         take_over: None,
         acknowledged: config.instances.iter().map(acknowledged).collect(),
+        allow_change: checks::allowed(config),
         host: host(),
     }
 }
@@ -280,13 +281,7 @@ fn instances(config: &Config) -> Result<BTreeMap<InstanceName, Arc<dyn InstanceA
     };
     let adapter = |(name, ours): (&InstanceName, &config::Instance)| {
         let failed = |source: InstanceError| AppError::Instance { instance: name.clone(), source: Box::new(source) };
-        let checks = ours.checks.iter().map(|check| HttpCheck {
-            name: check.name.clone(),
-            url: check.path.clone(),
-            status: check.status,
-            contains: check.contains.clone(),
-            limit: check.timeout,
-        });
+        let checks = checks::of(config, ours);
         let adapter: Arc<dyn InstanceAdapter> = match ours.kind {
             Kind::Appsmith => Arc::new(
                 Appsmith::new(AppsmithOptions {
@@ -300,7 +295,7 @@ fn instances(config: &Config) -> Result<BTreeMap<InstanceName, Arc<dyn InstanceA
                     stop_grace: ours.stop_grace,
                     acknowledge_mounts: ours.acknowledge_mounts.clone(),
                     ready: ready.clone(),
-                    checks: checks.collect(),
+                    checks,
                     quick_mongod_stop: true,
                 })
                 .map_err(failed)?,
@@ -317,7 +312,7 @@ fn instances(config: &Config) -> Result<BTreeMap<InstanceName, Arc<dyn InstanceA
                     wake: ours.wake.iter().map(|command| command.0.clone()).collect(),
                     command_limit: ours.command_timeout,
                     ready: ready.clone(),
-                    checks: checks.collect(),
+                    checks,
                 })
                 .map_err(failed)?,
             ),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::section::Section;
+use super::smoke::Check;
 use super::store::http_url;
 use super::value::{Value, from_string, one_of, wrong_type};
 use crate::model::ids::{InstanceName, PartName};
@@ -40,7 +41,7 @@ pub struct Instance {
     /// How long each command of `rest` and `wake` may take; it is ended then. Of a generic instance only.
     pub command_timeout: Duration,
     /// Checks beside those that the kind brings.
-    pub checks: Vec<HttpCheck>,
+    pub checks: Vec<Check>,
 }
 
 /// Which app an instance is.
@@ -64,21 +65,6 @@ pub struct Login {
 /// A program and its arguments, run without a shell. Prints without the arguments, which may hold a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Command(pub Vec<String>);
-
-/// One request and what its answer must be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpCheck {
-    /// What a person calls it; once an instance.
-    pub name: String,
-    /// On the host of the instance's `url`; starts with `/`.
-    pub path: String,
-    /// The status that is well.
-    pub status: u16,
-    /// What the body must hold, if anything.
-    pub contains: Option<String>,
-    /// How long the whole answer may take.
-    pub timeout: Duration,
-}
 
 impl Instance {
     /// Whether an instance is the one with users, where its own section does not say: the last stage, or without a
@@ -108,9 +94,9 @@ impl Instance {
         let rest = section.get("rest", Vec::new());
         let wake = section.get("wake", Vec::new());
         let command_timeout = section.within("command_timeout", 120 * SECOND, SECOND..=3600 * SECOND);
-        let checks = section.list("checks", read_check);
+        let checks = section.list("checks", Check::read);
 
-        check_kind(section, kind);
+        check_kind(section, kind, &checks);
         once_each(section, "parts", parts.iter().map(|part| part.name.as_str()));
         once_each(section, "checks", checks.iter().map(|check| check.name.as_str()));
 
@@ -138,7 +124,7 @@ impl Instance {
 const SECOND: Duration = Duration::from_secs(1);
 
 /// What a kind needs and does not take.
-fn check_kind(section: &mut Section<'_, '_, '_>, kind: Kind) {
+fn check_kind(section: &mut Section<'_, '_, '_>, kind: Kind, checks: &[Check]) {
     let mut refuse = |keys: &[&str], text: &str| {
         for key in keys {
             if section.is_given(key) {
@@ -161,8 +147,13 @@ fn check_kind(section: &mut Section<'_, '_, '_>, kind: Kind) {
             if !section.is_given("parts") {
                 section.missing("parts", "a snapshot holds what its tables name");
             }
-            if section.is_given("checks") && !section.is_given("url") {
+            // Those that are wrong are not among the checks; most need it.
+            let needed = checks.iter().any(Check::needs_url) || checks.is_empty() && section.is_given("checks");
+            if needed && !section.is_given("url") {
                 section.missing("url", "the checks need it");
+            }
+            if checks.iter().any(Check::wants_login) {
+                section.problem("checks", "`login` is only for `kind = \"appsmith\"`");
             }
         }
     }
@@ -194,18 +185,6 @@ fn read_part(section: &mut Section<'_, '_, '_>) -> Option<PartPlan> {
     let exclude = section.checked("exclude", Vec::new(), below);
     let cover = |paths: Vec<String>| paths.iter().map(|path| as_cover(path)).collect();
     Some(PartPlan { name: name?, mount: mount?, cover: Cover { include: cover(include), exclude: cover(exclude) } })
-}
-
-fn read_check(section: &mut Section<'_, '_, '_>) -> Option<HttpCheck> {
-    let name = section.required::<String>("name", "give the check a name", |_| Ok(()));
-    section.get("type", CheckType::Http);
-    let path = section.checked("path", "/".to_owned(), |path| {
-        if path.starts_with('/') { Ok(()) } else { Err("must start with `/`".into()) }
-    });
-    let status = section.within("status", 200, 100..=599);
-    let contains = section.optional("contains");
-    let timeout = section.within("timeout", 10 * SECOND, SECOND / 10..=600 * SECOND);
-    Some(HttpCheck { name: name?, path, status, contains, timeout })
 }
 
 fn once_each<'n>(section: &mut Section<'_, '_, '_>, key: &str, names: impl Iterator<Item = &'n str>) {
@@ -250,13 +229,6 @@ fn path_below(text: &str) -> Result<(), String> {
 fn as_cover(text: &str) -> String {
     if text == "." { String::new() } else { text.trim_end_matches('/').to_owned() }
 }
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum CheckType {
-    Http,
-}
-
-one_of!(CheckType, "a kind of check", "write `\"http\"`", "http" => CheckType::Http);
 
 one_of!(
     Kind,

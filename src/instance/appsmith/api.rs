@@ -8,6 +8,7 @@ use super::answer::{ApiError, data_of};
 use super::client::{Call, Client, LOOK_LIMIT};
 use super::session::{Login, Session};
 use crate::model::version::Version;
+use crate::smoke::browser::Cookie;
 
 /// One Appsmith, spoken to as one user.
 #[derive(Debug)]
@@ -76,6 +77,14 @@ impl Api {
         match &self.session {
             Some(session) => session.log_in(&self.client).await,
             None => Ok(()),
+        }
+    }
+
+    /// The session's cookie, for a browser; `None` without a login.
+    pub async fn lend_session(&self) -> Result<Option<Cookie>, ApiError> {
+        match &self.session {
+            Some(session) => session.lend(&self.client).await.map(Some),
+            None => Ok(None),
         }
     }
 

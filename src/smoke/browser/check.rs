@@ -27,6 +27,8 @@ pub struct BrowserCheck {
     pub limit: Duration,
     /// What it may do wrong.
     pub allow: Vec<Allow>,
+    /// Whether the page gets the session of the one who looks, where there is one.
+    pub logged_in: bool,
 }
 
 /// When a page is there. In any case its document must be loaded first.
@@ -72,13 +74,18 @@ impl BrowserCheck {
         format!("browser:{}", self.name)
     }
 
+    /// What a person calls it.
+    pub fn title(&self) -> String {
+        format!("browser check `{}`", self.name)
+    }
+
     /// Looks once. `base` is what a path is relative to; `cookies` are lent to this page alone. Waits for its turn
     /// where the browser has enough pages open. Cancel-safe: the page is closed.
     ///
     /// # Errors
     /// Where the browser fails, not the page.
     pub async fn run(&self, browser: &Browser, base: Option<&Url>, cookies: &[Cookie]) -> Result<Viewed, BrowserError> {
-        let title = format!("browser check `{}`", self.name);
+        let title = self.title();
         let url = match address(&self.url, base) {
             Ok(url) => url,
             Err(reason) => {

@@ -73,7 +73,14 @@ impl Site {
 /// A check of one of its pages.
 pub fn check(path: &str) -> BrowserCheck {
     let name = path.trim_start_matches('/').to_owned();
-    BrowserCheck { name, url: path.to_owned(), wait_for: WaitFor::NetworkIdle, limit: PATIENT, allow: Vec::new() }
+    BrowserCheck {
+        name,
+        url: path.to_owned(),
+        wait_for: WaitFor::NetworkIdle,
+        limit: PATIENT,
+        allow: Vec::new(),
+        logged_in: true,
+    }
 }
 
 /// One request, one answer.
