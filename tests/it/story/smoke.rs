@@ -17,7 +17,7 @@ async fn the_checks_of_an_instance_are_run_and_reported() {
 
     let (html, junit) = (pair.state().join("smoke.html"), pair.state().join("smoke.xml"));
     let files = ["--html", html.to_str().unwrap(), "--junit", junit.to_str().unwrap()];
-    let passed = pair.run(&[&["smoke", "staging"][..], &files].concat()).await.expect(0);
+    let passed = pair.run(&[&["smoke", "staging", "-vv"][..], &files].concat()).await.expect(0);
     assert!(passed.stdout.starts_with("staging: passed, compared with nothing"), "{}", passed.stdout);
     let page = std::fs::read_to_string(&html).unwrap();
     for part in ["browser check `my browser`", "data:image/png;base64,", "exec check `my exec`", "tcp check `my tcp`"] {
@@ -53,7 +53,7 @@ async fn a_failed_upgrade_leaves_a_report() {
     pair.configure("[[instances.staging.checks]]\nname = \"front\"\ntype = \"browser\"\n");
     let nothing = pair.run(&["report"]).await.expect(2);
     assert!(nothing.stderr.contains("nothing has been done yet"), "{}", nothing.stderr);
-    pair.run(&["upgrade", BAD]).await.expect(5);
+    pair.run(&["upgrade", BAD, "-vv"]).await.expect(5);
     let html = pair.state().join("report.html");
     let mut command = pair.command(&["report", "--html", html.to_str().unwrap(), "--json"]);
     command.env("DOCKER_HOST", "unix:///nowhere/docker.sock");
