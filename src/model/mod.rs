@@ -2,6 +2,7 @@
 
 pub mod checkpoints;
 pub mod definition;
+pub mod diff;
 pub mod due;
 pub mod gate;
 pub mod ids;
