@@ -23,6 +23,7 @@ use crate::ops::state::{StateDir, StateError};
 use crate::ops::{Acknowledged, Settings, Tools, run};
 use crate::repository::{Repository, RepositoryError};
 use crate::smoke::http::HttpCheck;
+use crate::smoke::query::{Expect, Params, QueryCheck};
 use crate::store::absent::AbsentStore;
 use crate::store::dir::DirStore;
 use crate::store::s3::{Checksums, S3Credentials, S3Options, S3Store};
@@ -301,6 +302,8 @@ fn instances(config: &Config) -> Result<BTreeMap<InstanceName, Arc<dyn InstanceA
                     acknowledge_mounts: ours.acknowledge_mounts.clone(),
                     ready: ready.clone(),
                     checks: checks.collect(),
+                    queries: ours.queries.iter().map(query_check).collect(),
+                    test_datasources: config.smoke.datasources,
                     quick_mongod_stop: true,
                 })
                 .map_err(failed)?,
@@ -325,6 +328,25 @@ fn instances(config: &Config) -> Result<BTreeMap<InstanceName, Arc<dyn InstanceA
         Ok((name.clone(), adapter))
     };
     config.instances.iter().map(adapter).collect()
+}
+
+fn query_check(ours: &config::QueryCheck) -> QueryCheck {
+    let expect = ours
+        .json_pointer
+        .as_ref()
+        .map(|pointer| Expect { pointer: pointer.clone(), equals: ours.equals.as_ref().map(|value| value.0.clone()) });
+    QueryCheck {
+        name: ours.name.clone(),
+        app: ours.app.clone(),
+        page: ours.page.clone(),
+        query: ours.query.clone(),
+        params: Params(ours.params.0.iter().map(|(binding, value)| (binding.clone(), value.0.clone())).collect()),
+        min_rows: ours.min_rows,
+        max_rows: ours.max_rows,
+        expect,
+        max_latency: ours.max_latency,
+        limit: ours.timeout,
+    }
 }
 
 /// A restore would set the journal aside together with the data.

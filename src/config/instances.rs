@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::query::QueryCheck;
 use super::section::Section;
 use super::store::http_url;
 use super::value::{Value, from_string, one_of, wrong_type};
@@ -41,6 +42,8 @@ pub struct Instance {
     pub command_timeout: Duration,
     /// Checks beside those that the kind brings.
     pub checks: Vec<HttpCheck>,
+    /// Queries to run. Of Appsmith only.
+    pub queries: Vec<QueryCheck>,
 }
 
 /// Which app an instance is.
@@ -108,11 +111,24 @@ impl Instance {
         let rest = section.get("rest", Vec::new());
         let wake = section.get("wake", Vec::new());
         let command_timeout = section.within("command_timeout", 120 * SECOND, SECOND..=3600 * SECOND);
-        let checks = section.list("checks", read_check);
+        let all = section.list("checks", read_check);
+        once_each(section, "checks", all.iter().map(Check::name));
+        let (mut checks, mut queries) = (Vec::new(), Vec::new());
+        for check in all {
+            match check {
+                Check::Http(check) => checks.push(check),
+                Check::Query(check) => queries.push(check),
+            }
+        }
+        if !queries.is_empty() && kind == Kind::Appsmith && !section.is_given("login_user") {
+            section.missing("login_user", "checks of `type = \"query\"` need it");
+        }
+        if !queries.is_empty() && kind == Kind::Generic {
+            section.problem("checks", "those of `type = \"query\"` are only for `kind = \"appsmith\"`");
+        }
 
         check_kind(section, kind);
         once_each(section, "parts", parts.iter().map(|part| part.name.as_str()));
-        once_each(section, "checks", checks.iter().map(|check| check.name.as_str()));
 
         let container = container?;
         let url = url.map(|url: String| url.trim_end_matches('/').to_owned());
@@ -131,6 +147,7 @@ impl Instance {
             wake,
             command_timeout,
             checks,
+            queries,
         })
     }
 }
@@ -196,9 +213,29 @@ fn read_part(section: &mut Section<'_, '_, '_>) -> Option<PartPlan> {
     Some(PartPlan { name: name?, mount: mount?, cover: Cover { include: cover(include), exclude: cover(exclude) } })
 }
 
-fn read_check(section: &mut Section<'_, '_, '_>) -> Option<HttpCheck> {
+enum Check {
+    Http(HttpCheck),
+    Query(QueryCheck),
+}
+
+impl Check {
+    fn name(&self) -> &str {
+        match self {
+            Self::Http(check) => &check.name,
+            Self::Query(check) => &check.name,
+        }
+    }
+}
+
+fn read_check(section: &mut Section<'_, '_, '_>) -> Option<Check> {
     let name = section.required::<String>("name", "give the check a name", |_| Ok(()));
-    section.get("type", CheckType::Http);
+    match section.get("type", CheckType::Http) {
+        CheckType::Http => read_http_check(section, name).map(Check::Http),
+        CheckType::Query => QueryCheck::read(section, name).map(Check::Query),
+    }
+}
+
+fn read_http_check(section: &mut Section<'_, '_, '_>, name: Option<String>) -> Option<HttpCheck> {
     let path = section.checked("path", "/".to_owned(), |path| {
         if path.starts_with('/') { Ok(()) } else { Err("must start with `/`".into()) }
     });
@@ -254,9 +291,16 @@ fn as_cover(text: &str) -> String {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum CheckType {
     Http,
+    Query,
 }
 
-one_of!(CheckType, "a kind of check", "write `\"http\"`", "http" => CheckType::Http);
+one_of!(
+    CheckType,
+    "a kind of check",
+    "write `\"http\"` or `\"query\"`",
+    "http" => CheckType::Http,
+    "query" => CheckType::Query
+);
 
 one_of!(
     Kind,

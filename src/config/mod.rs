@@ -11,6 +11,7 @@ mod checks;
 mod environment;
 mod instances;
 mod problem;
+mod query;
 mod reader;
 mod schedules;
 mod secret;
@@ -26,10 +27,11 @@ use std::path::{Path, PathBuf};
 pub use environment::Environment;
 pub use instances::{Command, HttpCheck, Instance, Kind, Login};
 pub use problem::{ConfigError, Place, Problem};
+pub use query::{Params, QueryCheck, Scalar};
 pub use reader::{Origin, Setting};
 pub use schedules::{Action, Schedule};
 pub use secret::{Secret, SecretError, read_secret};
-pub use sections::{Docker, Pipeline, Ready, Restore, Snapshot, Upgrade};
+pub use sections::{Docker, Pipeline, Ready, Restore, Smoke, Snapshot, Upgrade};
 pub use store::{Checksums, Credentials, Store, StoreUrl};
 pub use units::{ByteSize, format_duration, parse_duration};
 
@@ -59,6 +61,8 @@ pub struct Config {
     pub upgrade: Upgrade,
     /// How an instance is put back.
     pub restore: Restore,
+    /// What the checks do by themselves.
+    pub smoke: Smoke,
     /// The order of upgrades; without it there are snapshots and restores, but no upgrades.
     pub pipeline: Option<Pipeline>,
     /// At least one.
@@ -98,6 +102,7 @@ impl Config {
             let ready = top.section("ready", Ready::read);
             let upgrade = top.section("upgrade", Upgrade::read);
             let restore = top.section("restore", Restore::read);
+            let smoke = top.section("smoke", Smoke::read);
             let pipeline = top.optional_section("pipeline", Pipeline::read);
             let last_stage = pipeline.as_ref().and_then(|pipeline| pipeline.stages.last().cloned());
             let instances = top.named_sections("instances", |name, section| {
@@ -114,6 +119,7 @@ impl Config {
                 ready,
                 upgrade,
                 restore,
+                smoke,
                 pipeline,
                 instances,
                 schedules,

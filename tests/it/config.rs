@@ -90,6 +90,8 @@ fn the_template_shows_every_setting_and_its_default() {
             assert_eq!(shown.value, default.value, "{}", default.key);
         }
     }
+    let query = &parse(&whole_template()).instances[&instance("production")].queries[0];
+    assert_eq!((query.params.0.len(), query.equals.as_ref().unwrap().0.as_str()), (2, Some("open")));
     // The lists have no defaults above, since without the list nobody looks for their keys.
     let part = "[[instances.x.parts]]\nname = \"a\"\nmount = \"/a\"\n";
     let check = "[[instances.x.checks]]\nname = \"a\"\n";
@@ -333,4 +335,47 @@ fn a_configuration_prints_without_the_arguments_of_its_commands() {
 fn a_file_that_is_not_there_is_named() {
     let error = Config::load(Path::new("/nowhere/tidegate.toml"), &Environment::default()).unwrap_err();
     assert_eq!(error.to_string(), "cannot read the configuration `/nowhere/tidegate.toml`");
+}
+
+#[test]
+fn what_a_query_check_must_and_must_not_have_is_named() {
+    let error = load(
+        r#"[instances.staging]
+container = "staging"
+url = "http://127.0.0.1:8080"
+
+[[instances.staging.checks]]
+name = "orders"
+type = "query"
+params = { "Input1.text" = [1] }
+min_rows = 5
+max_rows = 4
+equals = 3
+max_latency = "0s"
+
+[[instances.staging.checks]]
+name = "orders"
+type = "query"
+app = "Orders"
+query = "getOrders"
+json_pointer = "0/id"
+min_rows = -1
+status = 200
+
+[instances.wiki]
+kind = "generic"
+container = "wiki"
+url = "http://127.0.0.1:8090"
+[[instances.wiki.parts]]
+name = "data"
+mount = "/data"
+[[instances.wiki.checks]]
+name = "orders"
+type = "query"
+app = "Orders"
+query = "getOrders"
+"#,
+        &[],
+    );
+    insta::assert_snapshot!(error.unwrap_err());
 }

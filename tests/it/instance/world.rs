@@ -104,6 +104,8 @@ impl World {
             acknowledge_mounts: Vec::new(),
             ready: patient(),
             checks: Vec::new(),
+            queries: Vec::new(),
+            test_datasources: false,
             quick_mongod_stop: true,
         }
     }
