@@ -34,7 +34,9 @@ pub async fn export(
             page.map_or(Value::Null, |page| page["unpublishedPage"]["name"].clone())
         };
         let source = |id: &str| eye.database.get(Collection::Datasource, id);
-        let pages: Vec<Value> = of(Collection::NewPage)
+        let listed = application["pages"].as_array().into_iter().flatten();
+        let pages: Vec<Value> = listed
+            .filter_map(|entry| eye.database.get(Collection::NewPage, text(entry, "id")))
             .map(|page| json!({"unpublishedPage": page["unpublishedPage"], "publishedPage": page["publishedPage"]}))
             .collect();
         let inside = |document: &Value| {

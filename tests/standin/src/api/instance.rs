@@ -85,13 +85,12 @@ pub fn plugins_view(eye: &Eye<'_>) -> Value {
 
 /// A white-listed part of `docker.env`, for administrators of the instance.
 pub async fn env(State(world): State<Arc<World>>, User(caller): User) -> Answer {
-    const SHOWN: [&str; 6] = [
+    const SHOWN: [&str; 5] = [
         "APPSMITH_MAIL_ENABLED",
         "APPSMITH_MAIL_FROM",
         "APPSMITH_ADMIN_EMAILS",
         "APPSMITH_CUSTOM_DOMAIN",
         "APPSMITH_DISABLE_TELEMETRY",
-        "APPSMITH_DB_URL",
     ];
     if !caller.is_super() {
         return Err(ApiError::forbidden());
