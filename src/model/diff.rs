@@ -203,7 +203,7 @@ fn words(seen: Option<&Seen>) -> String {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::model::observation::GitState;
     use crate::model::verdict::{PLUGIN_KIND, READY_CHECK};

@@ -480,7 +480,9 @@ mod tests {
         let with = |roles: &[(&str, &str)]| {
             let mut seen = observed(&[], &[("workspace", "w", "Team")]);
             let of = seen.inventory.members.entry("w".into()).or_default();
-            roles.iter().for_each(|(role, user)| drop(of.entry((*role).into()).or_default().insert((*user).into())));
+            for (role, user) in roles {
+                of.entry((*role).to_owned()).or_default().insert((*user).to_owned());
+            }
             seen
         };
         let before = with(&[("Developer", "ann"), ("Developer", "bob")]);

@@ -93,10 +93,10 @@ pub async fn look_at_everything(api: &Api, seen: &mut Observation) -> Result<Fou
             Err(error) => note(seen, "plugins", "the list of plugins", error)?,
         }
     }
-    for (workspace, _) in &workspaces {
-        look_at_workspace(api, workspace, seen, &mut found).await?;
-    }
     let look = Look { api, one_by_one: AtomicBool::new(false), slow_count: AtomicUsize::new(0) };
+    for (workspace, _) in &workspaces {
+        look.workspace(workspace, seen, &mut found).await?;
+    }
     let mut applications = Vec::new();
     for (workspace, of_it) in workspaces {
         applications.extend(of_it.into_iter().map(|application| (workspace.clone(), application)));
@@ -116,38 +116,35 @@ pub async fn look_at_everything(api: &Api, seen: &mut Observation) -> Result<Fou
     Ok(found)
 }
 
-async fn look_at_workspace(
-    api: &Api,
-    workspace: &Thing,
-    seen: &mut Observation,
-    found: &mut Found,
-) -> Result<(), ApiError> {
-    add(seen, "workspace", workspace, None);
-    match api.datasources(&workspace.id).await {
-        Ok(datasources) => {
-            for datasource in datasources {
-                add(seen, "datasource", &datasource.thing, Some(&workspace.base_id));
-                found.datasources.push((workspace.id.clone(), datasource));
+impl Look<'_> {
+    /// What a workspace has beside its applications.
+    async fn workspace(&self, workspace: &Thing, seen: &mut Observation, found: &mut Found) -> Result<(), ApiError> {
+        let (id, name) = (&workspace.id, &workspace.name);
+        add(seen, "workspace", workspace, None);
+        match self.patient(self.api.datasources(id)).await {
+            Ok(datasources) => {
+                for datasource in datasources {
+                    add(seen, "datasource", &datasource.thing, Some(&workspace.base_id));
+                    found.datasources.push((id.clone(), datasource));
+                }
+            }
+            Err(error) => {
+                let title = format!("the data sources of workspace `{name}`");
+                self.note(seen, &format!("workspace:{id}/datasources"), &title, error)?;
             }
         }
-        Err(error) => {
-            let title = format!("the data sources of workspace `{}`", workspace.name);
-            note(seen, &format!("workspace:{}/datasources", workspace.id), &title, error)?;
+        match self.patient(self.api.members(workspace)).await {
+            Ok(members) => {
+                seen.inventory.members.extend(members.map(|members| (workspace.base_id.clone(), members)));
+                Ok(())
+            }
+            Err(error) => {
+                let title = format!("the members of workspace `{name}`");
+                self.note(seen, &format!("workspace:{id}/members"), &title, error)
+            }
         }
     }
-    match api.members(workspace).await {
-        Ok(members) => {
-            seen.inventory.members.extend(members.map(|members| (workspace.base_id.clone(), members)));
-            Ok(())
-        }
-        Err(error) => {
-            let title = format!("the members of workspace `{}`", workspace.name);
-            note(seen, &format!("workspace:{}/members", workspace.id), &title, error)
-        }
-    }
-}
 
-impl Look<'_> {
     /// One application: in the editor, and each page as deployed.
     async fn application(&self, workspace: Thing, app: Application) -> Result<(FoundApp, Observation), ApiError> {
         let mut seen = Observation::default();

@@ -115,9 +115,80 @@ impl Hosts {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use serde_json::json;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::super::client::Client;
+    use super::super::listing;
     use super::*;
+
+    fn is_whole(request: &str) -> bool {
+        let Some((head, body)) = request.split_once("\r\n\r\n") else { return false };
+        let length = |line: &str| line.to_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok();
+        head.lines().find_map(length).is_some_and(|length| body.len() >= length)
+    }
+
+    /// Answers every test of a data source with a failure, and counts them.
+    async fn server() -> (Api, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let tests = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&tests);
+        tokio::spawn(async move {
+            while let Ok((mut peer, _)) = listener.accept().await {
+                let mut request = Vec::new();
+                while !is_whole(&String::from_utf8_lossy(&request)) {
+                    assert_ne!(peer.read_buf(&mut request).await.unwrap(), 0);
+                }
+                let request = String::from_utf8(request).unwrap();
+                assert!(request.starts_with("POST /api/v1/datasources/test HTTP/1.1"), "{request}");
+                assert!(request.to_lowercase().contains("x-requested-by: appsmith"), "{request}");
+                assert!(request.contains(r#""datasourceId":"d"#) && request.contains(r#""id":"s"#), "{request}");
+                counted.fetch_add(1, Ordering::SeqCst);
+                let body =
+                    r#"{"responseMeta":{"status":200,"success":true},"data":{"success":false,"invalids":["refused"]}}"#;
+                let head =
+                    format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}", body.len());
+                let _ = peer.write_all(format!("{head}\r\nconnection: close\r\n\r\n{body}").as_bytes()).await;
+            }
+        });
+        (Api::new(client, None), tests)
+    }
+
+    #[tokio::test]
+    async fn the_third_failure_on_a_host_is_never_caused() {
+        let (api, tests) = server().await;
+        let source = |id: usize, host: &str, configured: bool| {
+            let settings = json!({"endpoints": [{"host": host}]});
+            let storage =
+                json!({"id": format!("s{id}"), "isConfigured": configured, "datasourceConfiguration": settings});
+            json!({"id": format!("d{id}"), "datasourceStorages": {"unused_env": storage}})
+        };
+        let list = json!([
+            source(1, "db", true),
+            source(2, "db", false),
+            source(3, "DB", true),
+            source(4, "db", true),
+            source(5, "other", true),
+            source(6, "db", true),
+        ]);
+        let datasources = listing::datasources(&list).unwrap().into_iter().map(|it| ("w".to_owned(), it)).collect();
+        let found = Found { datasources, ..Found::default() };
+        let mut seen = Observation::default();
+        test_all(&api, &found, &mut seen).await.unwrap();
+        assert_eq!(tests.load(Ordering::SeqCst), 3, "two on `db`, one on `other`");
+        let failed = |id: &str| matches!(&seen.checks[id].result, SeenResult::Fail { reason } if reason == "refused");
+        assert!(failed("datasource:d1") && failed("datasource:d3") && failed("datasource:d5"), "{:?}", seen.checks);
+        for id in ["datasource:d4", "datasource:d6"] {
+            let SeenResult::Error { reason } = &seen.checks[id].result else { panic!("{id}") };
+            assert!(reason.starts_with("not tested: 2 on `db` failed already"), "{reason}");
+        }
+        assert!(!seen.checks.contains_key("datasource:d2"), "nobody has filled it in");
+    }
 
     #[test]
     fn a_host_is_left_alone_after_two_failures() {

@@ -141,7 +141,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let volume = Volume::at(dir.path());
         let baked = Baked::take(&mut Options::read(&[]).unwrap()).unwrap();
-        seed::fill(&volume, &baked, 4, 0, 7).unwrap();
+        seed::fill(&volume, &baked, 4, None, 0, 7).unwrap();
         let mut database = Database::open(&volume.mongodb()).unwrap();
         spoil(&mut database, &baked.in_environment(None, Some(broken)).unwrap());
         (dir, database)

@@ -66,7 +66,14 @@ pub struct Repository {
 }
 
 /// Fills the database. Every change unit of the image counts as having run.
-pub fn fill(database: &mut Database, baked: &Baked, apps: usize, key: &str, numbers: &mut Numbers) -> Result<Made> {
+pub fn fill(
+    database: &mut Database,
+    baked: &Baked,
+    apps: usize,
+    pages: Option<usize>,
+    key: &str,
+    numbers: &mut Numbers,
+) -> Result<Made> {
     migration::initialise(database, numbers);
     let behaviour = baked.in_environment(None, None)?;
     for unit in migration::pending(database, &behaviour) {
@@ -101,8 +108,9 @@ pub fn fill(database: &mut Database, baked: &Baked, apps: usize, key: &str, numb
         application["lastDeployedAt"] = json!(MADE_AT);
         application["isPublic"] = json!(index == 1);
         let id = text(&application, "_id").to_owned();
-        for page in PAGES.iter().take(2 + index % 3) {
-            let page = put_page(database, numbers, &id, page, baked.format, sources);
+        for page in 0..pages.unwrap_or(2 + index % 3) {
+            let page = numbered(&PAGES, page, "Page");
+            let page = put_page(database, numbers, &id, &page, baked.format, sources);
             documents::list_page(&mut application, &page);
         }
         put_dangerous_query(database, numbers, &application, sources);
@@ -119,8 +127,13 @@ pub fn fill(database: &mut Database, baked: &Baked, apps: usize, key: &str, numb
 }
 
 fn application_name(index: usize) -> String {
-    let name = NAMES.get(index % NAMES.len()).unwrap_or(&"Application");
-    match index / NAMES.len() {
+    numbered(&NAMES, index, "Application")
+}
+
+/// The names in turn, from the second round on with its number.
+fn numbered(names: &[&str], index: usize, without: &str) -> String {
+    let name = names.get(index % names.len()).unwrap_or(&without);
+    match index / names.len() {
         0 => (*name).to_owned(),
         round => format!("{name} {}", round + 1),
     }
