@@ -288,7 +288,7 @@ pub(crate) mod tests {
             [
                 "what page `Home` of app `Shop` shows: BUTTON_WIDGET×2 -> BUTTON_WIDGET×3",
                 "the role of eve in workspace `Team`: Developer -> App Viewer",
-                "Git of application `Shop`: branch `main` of git@git.example:shop.git, default branch `?` -> not connected",
+                "Git of application `Shop`: branch `main` of git@git.example:shop.git -> not connected",
             ]
         );
         assert_eq!(lines(&found.checks), ["page `Start` of app `Shop`: passed -> failed: 404"]);

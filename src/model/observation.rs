@@ -109,8 +109,8 @@ impl fmt::Display for GitState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let known = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".into());
         write!(f, "branch `{}` of {}", known(&self.branch), known(&self.remote))?;
-        if self.default_branch != self.branch {
-            write!(f, ", default branch `{}`", known(&self.default_branch))?;
+        if let Some(default) = self.default_branch.as_ref().filter(|_| self.default_branch != self.branch) {
+            write!(f, ", default branch `{default}`")?;
         }
         if self.protected == Some(true) { f.write_str(", protected") } else { Ok(()) }
     }
