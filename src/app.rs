@@ -296,6 +296,7 @@ fn instances(config: &Config) -> Result<BTreeMap<InstanceName, Arc<dyn InstanceA
                     acknowledge_mounts: ours.acknowledge_mounts.clone(),
                     ready: ready.clone(),
                     checks,
+                    test_datasources: config.smoke.datasources,
                     quick_mongod_stop: true,
                 })
                 .map_err(failed)?,

@@ -1,10 +1,13 @@
 //! Checks, from the words of the configuration.
 
+use std::time::Duration;
+
 use crate::config::{self, CheckKind, Config};
 use crate::model::allow::AllowChange;
 use crate::smoke::browser::{Allow, BrowserCheck, Browsing, WaitFor};
 use crate::smoke::exec::ExecCheck;
 use crate::smoke::http::HttpCheck;
+use crate::smoke::query::{Expect, Params, QueryCheck};
 use crate::smoke::tcp::TcpCheck;
 use crate::smoke::{Checks, QuickCheck};
 
@@ -22,6 +25,7 @@ pub(super) fn of(config: &Config, instance: &config::Instance) -> Checks {
                 let (command, exit_code) = (command.0, exit_code.into());
                 checks.quick.push(QuickCheck::Exec(ExecCheck { name, command, exit_code, contains, limit }));
             }
+            CheckKind::Query(query) => checks.queries.push(self::query(name, query, limit)),
             CheckKind::Browser { path, selector, login, allow_console, allow_requests } => {
                 let console = allow_console.into_iter().map(Allow::Console);
                 checks.pages.push(BrowserCheck {
@@ -39,6 +43,13 @@ pub(super) fn of(config: &Config, instance: &config::Instance) -> Checks {
         checks.browsing = Some(browsing(config));
     }
     checks
+}
+
+fn query(name: String, ours: config::Query, limit: Duration) -> QueryCheck {
+    let config::Query { app, page, query, params, min_rows, max_rows, json_pointer, equals, max_latency } = ours;
+    let expect = json_pointer.map(|pointer| Expect { pointer, equals: equals.map(|value| value.0) });
+    let params = Params(params.0.into_iter().map(|(binding, value)| (binding, value.0)).collect());
+    QueryCheck { name, app, page, query, params, min_rows, max_rows, expect, max_latency, limit }
 }
 
 /// With which browser.

@@ -4,6 +4,7 @@ mod approve;
 mod completions;
 mod config;
 mod daemon;
+mod diff;
 mod doctor;
 pub mod exit;
 mod explain;
@@ -82,6 +83,8 @@ pub enum Command {
     Snapshots(snapshots::SnapshotsArgs),
     /// Show everything about one snapshot
     Show(show::ShowArgs),
+    /// Say what differs between two snapshots, or between one and an instance as it is now
+    Diff(diff::DiffArgs),
     /// Read the stored bytes of snapshots back, and say which are whole
     Verify(verify::VerifyArgs),
     /// Say what an upgrade would do, how its gates stand now, and how long it may take
@@ -152,6 +155,7 @@ pub async fn run(cli: Cli, out: &mut Render) -> Result<u8, StepError> {
         Command::Snapshot(args) => snapshot::run(args, &config, out).await,
         Command::Snapshots(args) => snapshots::run(&args, &config, out).await,
         Command::Show(args) => show::run(&args, &config, out).await,
+        Command::Diff(args) => diff::run(&args, &config, out).await,
         Command::Verify(args) => verify::run(&args, &config, out).await,
         Command::Plan(args) => plan::run(&args, &config, out).await,
         Command::Upgrade(args) => upgrade::run(args, &config, out).await,

@@ -5,6 +5,7 @@ use super::{exit, find};
 use crate::app::App;
 use crate::config::Config;
 use crate::model::manifest::{Manifest, Reason};
+use crate::model::verdict::{ON_LOAD_KIND, PLUGIN_KIND, STRUCTURE_KIND};
 use crate::repository::RepositoryError;
 use crate::workflow::StepError;
 
@@ -114,12 +115,18 @@ fn health(manifest: &Manifest) -> String {
     }
 }
 
-/// Such as `2 workspaces, 4 applications`.
+/// Such as `4 applications, 2 workspaces`.
 fn inventory(manifest: &Manifest) -> Option<String> {
     let things = &manifest.observation.as_ref()?.inventory.things;
-    let counted =
-        things.iter().map(|(kind, all)| format!("{} {kind}{}", all.len(), if all.len() == 1 { "" } else { "s" }));
-    let counted: Vec<String> = counted.collect();
+    // What a page shows or runs is no thing of its own, and plugins come with the version.
+    let own = |kind: &str| ![STRUCTURE_KIND, ON_LOAD_KIND, PLUGIN_KIND].contains(&kind);
+    let counted = things.iter().filter(|(kind, all)| own(kind) && !all.is_empty());
+    let words = |kind: &str, count| match (kind, count) {
+        (kind, 1) => kind.to_owned(),
+        ("query", _) => "queries".to_owned(),
+        (kind, _) => format!("{kind}s"),
+    };
+    let counted: Vec<String> = counted.map(|(kind, all)| format!("{} {}", all.len(), words(kind, all.len()))).collect();
     (!counted.is_empty()).then(|| counted.join(", "))
 }
 
@@ -208,10 +215,17 @@ mod tests {
             observation: Some(Observation {
                 inventory: Inventory {
                     instance_id: None,
-                    things: [("application".to_owned(), things(&["a", "b"])), ("workspace".to_owned(), things(&["w"]))]
-                        .into(),
+                    things: [
+                        ("application".to_owned(), things(&["a", "b"])),
+                        ("datasource".to_owned(), things(&[])),
+                        ("page-structure".to_owned(), things(&["p"])),
+                        ("workspace".to_owned(), things(&["w"])),
+                    ]
+                    .into(),
+                    ..Inventory::default()
                 },
                 checks: [("ready".to_owned(), seen("ready")), ("app:a".to_owned(), seen("app `A`"))].into(),
+                ..Observation::default()
             }),
             parts: vec![
                 part("configuration", &["configuration"], &[], 4_096, 700),

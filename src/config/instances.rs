@@ -95,10 +95,10 @@ impl Instance {
         let wake = section.get("wake", Vec::new());
         let command_timeout = section.within("command_timeout", 120 * SECOND, SECOND..=3600 * SECOND);
         let checks = section.list("checks", Check::read);
+        once_each(section, "checks", checks.iter().map(|check| check.name.as_str()));
 
         check_kind(section, kind, &checks);
         once_each(section, "parts", parts.iter().map(|part| part.name.as_str()));
-        once_each(section, "checks", checks.iter().map(|check| check.name.as_str()));
 
         let container = container?;
         let url = url.map(|url: String| url.trim_end_matches('/').to_owned());
@@ -141,6 +141,12 @@ fn check_kind(section: &mut Section<'_, '_, '_>, kind: Kind, checks: &[Check]) {
             if !section.is_given("url") {
                 section.missing("url", "write where Appsmith is reached from here");
             }
+            if checks.iter().any(Check::is_query) && !section.is_given("login_user") {
+                section.missing("login_user", "checks of `type = \"query\"` need it");
+            }
+            if checks.iter().any(Check::wants_login) && !section.is_given("login_user") {
+                section.missing("login_user", "checks with `login` need it");
+            }
         }
         Kind::Generic => {
             refuse(&["login_user", "login_password_file"], "only for `kind = \"appsmith\"`");
@@ -154,6 +160,9 @@ fn check_kind(section: &mut Section<'_, '_, '_>, kind: Kind, checks: &[Check]) {
             }
             if checks.iter().any(Check::wants_login) {
                 section.problem("checks", "`login` is only for `kind = \"appsmith\"`");
+            }
+            if checks.iter().any(Check::is_query) {
+                section.problem("checks", "those of `type = \"query\"` are only for `kind = \"appsmith\"`");
             }
         }
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::instances::Command;
+use super::query::Query;
 use super::section::Section;
 use super::units::ByteSize;
 use super::value::one_of;
@@ -13,6 +14,8 @@ const SECOND: Duration = Duration::from_secs(1);
 /// `[smoke]`: how checks are made, and what may differ.
 #[derive(Clone, Debug)]
 pub struct Smoke {
+    /// Whether Appsmith is asked to connect to every data source: real connections to real databases.
+    pub datasources: bool,
     /// With which browser pages are opened.
     pub browser: Browser,
     /// What may differ from how it was before.
@@ -57,7 +60,7 @@ pub struct AllowChange {
 }
 
 /// One check beside those that a kind brings.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Check {
     /// What a person calls it; once an instance.
     pub name: String,
@@ -68,7 +71,7 @@ pub struct Check {
 }
 
 /// What a check looks at.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum CheckKind {
     /// One request and what its answer must be.
     Http {
@@ -95,6 +98,8 @@ pub enum CheckKind {
         /// What it must say, if anything.
         contains: Option<String>,
     },
+    /// A query of an Appsmith's application that must succeed.
+    Query(Query),
     /// A page that must load in a browser.
     Browser {
         /// On the host of the instance's `url`; starts with `/`.
@@ -120,7 +125,11 @@ impl Smoke {
             let reason = section.required::<String>("reason", "write why, for whoever reads the verdict", |_| Ok(()));
             Some(AllowChange { check: check?, reason: reason? })
         });
-        Self { browser: section.section("browser", Browser::read), allow_change }
+        Self {
+            datasources: section.get("datasources", false),
+            browser: section.section("browser", Browser::read),
+            allow_change,
+        }
     }
 }
 
@@ -148,7 +157,11 @@ impl Check {
     pub(super) fn read(section: &mut Section<'_, '_, '_>) -> Option<Self> {
         let name = section.required::<String>("name", "give the check a name", |_| Ok(()));
         let kind = section.get("type", CheckType::Http);
-        let limit = if kind == CheckType::Browser { 60 * SECOND } else { 10 * SECOND };
+        let limit = match kind {
+            CheckType::Http | CheckType::Tcp | CheckType::Exec => 10 * SECOND,
+            CheckType::Query => 30 * SECOND,
+            CheckType::Browser => 60 * SECOND,
+        };
         let timeout = section.within("timeout", limit, SECOND / 10..=600 * SECOND);
         let what = match kind {
             CheckType::Http => CheckKind::Http {
@@ -170,6 +183,7 @@ impl Check {
                 let contains = section.optional("contains");
                 CheckKind::Exec { command: command?, exit_code, contains }
             }
+            CheckType::Query => CheckKind::Query(Query::read(section)?),
             CheckType::Browser => CheckKind::Browser {
                 path: section.checked("path", "/".to_owned(), |text| path(text)),
                 selector: section.optional("selector"),
@@ -185,6 +199,11 @@ impl Check {
         !matches!(self.what, CheckKind::Exec { .. } | CheckKind::Tcp { host: Some(_), .. })
     }
 
+    pub(super) fn is_query(&self) -> bool {
+        matches!(self.what, CheckKind::Query(_))
+    }
+
+    /// A page that is to be opened with a session. So are queries run, without being asked for.
     pub(super) fn wants_login(&self) -> bool {
         matches!(self.what, CheckKind::Browser { login: Some(true), .. })
     }
@@ -207,16 +226,18 @@ enum CheckType {
     Http,
     Tcp,
     Exec,
+    Query,
     Browser,
 }
 
 one_of!(
     CheckType,
     "a kind of check",
-    "write `\"http\"`, `\"tcp\"`, `\"exec\"` or `\"browser\"`",
+    "write `\"http\"`, `\"tcp\"`, `\"exec\"`, `\"query\"` or `\"browser\"`",
     "http" => CheckType::Http,
     "tcp" => CheckType::Tcp,
     "exec" => CheckType::Exec,
+    "query" => CheckType::Query,
     "browser" => CheckType::Browser
 );
 

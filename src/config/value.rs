@@ -187,11 +187,13 @@ impl<T: Value> Value for Vec<T> {
     }
 }
 
-fn whole(number: &DeInteger<'_>) -> Option<u16> {
-    u16::from_str_radix(number.as_str(), number.radix()).ok()
+/// A whole number, if it fits.
+pub(super) fn whole<T: TryFrom<i128>>(number: &DeInteger<'_>) -> Option<T> {
+    T::try_from(i128::from_str_radix(number.as_str(), number.radix()).ok()?).ok()
 }
 
-fn as_in_file<T: Value>(text: &str) -> Result<T, String> {
+/// A kind that is no string in TOML, from a variable.
+pub(super) fn as_in_file<T: Value>(text: &str) -> Result<T, String> {
     match DeValue::parse(text) {
         Ok(value) => T::from_toml(value.get_ref()),
         Err(_) => Err(format!("this is not {}; {}", T::WHAT, T::HOW)),

@@ -4,6 +4,7 @@ pub mod allow;
 pub mod chain;
 pub mod checkpoints;
 pub mod definition;
+pub mod diff;
 pub mod due;
 pub mod gate;
 pub mod ids;

@@ -1,14 +1,22 @@
 //! What the checks saw before, against what they see now.
 //!
 //! The one rule: **what worked before must work now, and what was there before must be there now.**
-//! What is new, or differs only in order or name, never fails a verdict.
+//! What is new, or differs only in order or name, never fails a verdict. Nor does how long a look took.
+//!
+//! | Vanished | Is | Because |
+//! | --- | --- | --- |
+//! | workspace, application, page, query, JS object, data source | failure | people made it, and no migration takes it away |
+//! | a member of a workspace | failure | he cannot work any more; between two looks at an upgrade nobody is at work to remove him |
+//! | a plugin | warning | it belongs to the version, which may rename or replace it; what needs it is found by its data source |
+//! | the connection to Git, an on-load action, a role | warning | the deployed app works without, and versions differ in what they say of it |
+//! | what may not be listed any more | warning | a right that was taken from our user |
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::observation::{Inventory, Observation, Seen, SeenResult};
+use crate::model::observation::{Inventory, Observation, Roles, Seen, SeenResult};
 
 /// The check that says whether the app answers at all. It must pass even where it was never seen before.
 pub const READY_CHECK: &str = "ready";
@@ -16,6 +24,12 @@ pub const READY_CHECK: &str = "ready";
 /// The kind of things in an inventory whose name is not a name: the structure of a page, such as
 /// `BUTTON_WIDGET×2`, by the page's id.
 pub const STRUCTURE_KIND: &str = "page-structure";
+
+/// The kind of things in an inventory whose name lists what a page runs when it is opened, by the page's id.
+pub const ON_LOAD_KIND: &str = "page-on-load";
+
+/// The kind of what connects to a kind of data source. It comes with the app's version, and is not of its people.
+pub const PLUGIN_KIND: &str = "plugin";
 
 /// The structure of a page that shows nothing.
 pub const EMPTY_STRUCTURE: &str = "empty";
@@ -175,6 +189,8 @@ pub fn compare(baseline: &Observation, after: &Observation) -> Verdict {
     if !blind {
         items.extend(same_database(&baseline.inventory, &after.inventory));
         items.extend(judge_things(&baseline.inventory, &after.inventory));
+        items.extend(judge_members(&baseline.inventory, &after.inventory));
+        items.extend(judge_git(&baseline.inventory, &after.inventory));
     }
     for (id, before) in &baseline.checks {
         let now = after.checks.get(id);
@@ -240,25 +256,109 @@ fn judge_things(before: &Inventory, now: &Inventory) -> Vec<Item> {
     let nothing = BTreeMap::new();
     let mut items = Vec::new();
     for (kind, were) in &before.things {
+        if kind == PLUGIN_KIND && !now.things.contains_key(kind) {
+            let outcome = Outcome::Changed { reason: "they cannot be listed any more".into() };
+            items.push(Item { id: PLUGIN_KIND.into(), title: "the plugins".into(), outcome });
+            continue;
+        }
         let are = now.things.get(kind).unwrap_or(&nothing);
         for (id, was) in were {
-            let outcome = match are.get(id) {
-                Some(is) if is == was => continue,
-                is if kind == STRUCTURE_KIND => match judge_structure(was, is) {
+            let outcome = match (kind.as_str(), are.get(id)) {
+                (_, Some(is)) if is == was => continue,
+                (STRUCTURE_KIND, is) => match judge_structure(was, is) {
                     Some(outcome) => outcome,
                     None => continue,
                 },
-                Some(is) => Outcome::Changed { reason: format!("it is now called `{is}`") },
-                None => Outcome::Fail { reason: "it is gone".into() },
+                // A page that vanished is reported as a page.
+                (ON_LOAD_KIND, None) => continue,
+                (ON_LOAD_KIND, Some(is)) => Outcome::Changed { reason: format!("it was {was}, it is {is}") },
+                (PLUGIN_KIND, None) => Outcome::Changed { reason: "it is gone".into() },
+                (_, Some(is)) => Outcome::Changed { reason: format!("it is now called `{is}`") },
+                (_, None) => Outcome::Fail { reason: "it is gone".into() },
             };
-            let title = match kind.as_str() {
-                STRUCTURE_KIND => format!("what {} shows", title_of_page(before, id)),
-                _ => format!("{kind} `{was}`"),
-            };
-            items.push(Item { id: format!("{kind}:{id}"), title, outcome });
+            items.push(Item { id: format!("{kind}:{id}"), title: title(before, kind, id), outcome });
         }
     }
     items
+}
+
+/// What a person calls a thing of an inventory, also where its name is not a name.
+pub(super) fn title(inventory: &Inventory, kind: &str, id: &str) -> String {
+    match kind {
+        STRUCTURE_KIND => format!("what {} shows", inventory.page_title(id)),
+        ON_LOAD_KIND => format!("what {} runs when it is opened", inventory.page_title(id)),
+        _ => inventory.title(kind, id),
+    }
+}
+
+/// How many members a verdict names of one workspace.
+const MEMBERS_NAMED: usize = 5;
+
+/// One item a workspace at most for those who vanished, and one for those whose role is another.
+fn judge_members(before: &Inventory, now: &Inventory) -> Vec<Item> {
+    let mut items = Vec::new();
+    for (workspace, were) in &before.members {
+        let item = |outcome| Item {
+            id: format!("members:{workspace}"),
+            title: format!("the members of {}", before.title("workspace", workspace)),
+            outcome,
+        };
+        let Some(are) = now.members.get(workspace) else {
+            // A workspace that vanished is reported as a workspace.
+            if now.things.get("workspace").is_some_and(|all| all.contains_key(workspace)) {
+                items.push(item(Outcome::Changed { reason: "they cannot be listed any more".into() }));
+            }
+            continue;
+        };
+        let (were, are) = (by_user(were), by_user(are));
+        let gone: Vec<&str> = were.keys().filter(|user| !are.contains_key(*user)).copied().collect();
+        if !gone.is_empty() {
+            items.push(item(Outcome::Fail { reason: format!("gone: {}", some_of(&gone)) }));
+        }
+        let moved = were.iter().filter_map(|(user, roles)| {
+            let now = are.get(user).filter(|now| *now != roles)?;
+            Some(format!("{user} was {roles} and is {now}"))
+        });
+        let moved: Vec<String> = moved.collect();
+        if !moved.is_empty() {
+            let moved: Vec<&str> = moved.iter().map(String::as_str).collect();
+            items.push(item(Outcome::Changed { reason: some_of(&moved) }));
+        }
+    }
+    items
+}
+
+/// Each user with his roles, such as `Developer`.
+pub(super) fn by_user(roles: &Roles) -> BTreeMap<&str, String> {
+    let mut users: BTreeMap<&str, String> = BTreeMap::new();
+    for (role, names) in roles {
+        for name in names {
+            users.entry(name).and_modify(|roles| roles.push_str(&format!(" and {role}"))).or_insert(role.clone());
+        }
+    }
+    users
+}
+
+fn some_of(all: &[&str]) -> String {
+    let named = all[..all.len().min(MEMBERS_NAMED)].join(", ");
+    if all.len() > MEMBERS_NAMED { format!("{named} and {} more", all.len() - MEMBERS_NAMED) } else { named }
+}
+
+fn judge_git(before: &Inventory, now: &Inventory) -> Vec<Item> {
+    let item = |(app, was): (&String, _)| {
+        let reason = match now.git.get(app) {
+            Some(is) if is == was => return None,
+            Some(is) => format!("it was {was}, it is {is}"),
+            // An application that vanished is reported as an application.
+            None => {
+                now.things.get("application")?.get(app)?;
+                format!("it was {was}, and is not connected any more")
+            }
+        };
+        let title = format!("Git of {}", before.title("application", app));
+        Some(Item { id: format!("git:{app}"), title, outcome: Outcome::Changed { reason } })
+    };
+    before.git.iter().filter_map(item).collect()
 }
 
 /// A page that vanished is reported as a page; here only what it shows counts.
@@ -268,17 +368,13 @@ fn judge_structure(was: &str, is: Option<&String>) -> Option<Outcome> {
     Some(if is == EMPTY_STRUCTURE { Outcome::Fail { reason } } else { Outcome::Changed { reason } })
 }
 
-fn title_of_page(inventory: &Inventory, id: &str) -> String {
-    let name = inventory.things.get("page").and_then(|pages| pages.get(id));
-    name.map_or_else(|| format!("page {id}"), |name| format!("page `{name}`"))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::collection::{btree_map, vec};
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::observation::GitState;
 
     fn fail(reason: &str) -> SeenResult {
         SeenResult::Fail { reason: reason.into() }
@@ -372,6 +468,50 @@ mod tests {
     }
 
     #[test]
+    fn what_belongs_to_the_version_or_to_a_right_only_warns() {
+        let kinds = [(PLUGIN_KIND, "postgres-plugin", "PostgreSQL"), (ON_LOAD_KIND, "p", "getAll")];
+        let mut before = observed(&[], &[&kinds[..], &[("page", "p", "Home"), ("application", "a", "Shop")]].concat());
+        before.inventory.git.insert("a".into(), GitState { branch: Some("main".into()), ..GitState::default() });
+        let mut after = before.clone();
+        after.inventory.git.clear();
+        after.inventory.things.insert(PLUGIN_KIND.into(), BTreeMap::new());
+        after.inventory.things.insert(ON_LOAD_KIND.into(), [("p".to_owned(), "nothing".to_owned())].into());
+        let verdict = compare(&before, &after);
+        assert!(verdict.is_pass(), "{verdict}");
+        let expected = "1 passed, 0 failed, 3 warned\n\
+                        changed: Git of application `Shop`: it was branch `main` of ?, and is not connected any more\n\
+                        changed: what page `Home` runs when it is opened: it was getAll, it is nothing\n\
+                        changed: plugin `PostgreSQL`: it is gone";
+        assert_eq!(verdict.to_string(), expected);
+        after.inventory.things.remove(PLUGIN_KIND);
+        assert!(compare(&before, &after).to_string().contains("the plugins: they cannot be listed any more"));
+    }
+
+    #[test]
+    fn a_member_who_vanished_fails_and_one_with_another_role_warns() {
+        let with = |roles: &[(&str, &str)]| {
+            let mut seen = observed(&[], &[("workspace", "w", "Team")]);
+            let of = seen.inventory.members.entry("w".into()).or_default();
+            for (role, user) in roles {
+                of.entry((*role).to_owned()).or_default().insert((*user).to_owned());
+            }
+            seen
+        };
+        let before = with(&[("Developer", "ann"), ("Developer", "bob")]);
+        let verdict = compare(&before, &with(&[("Developer", "ann"), ("App Viewer", "new")]));
+        assert!(verdict.to_string().contains("fail: the members of workspace `Team`: gone: bob"), "{verdict}");
+        assert!(!verdict.is_pass());
+        let verdict = compare(&before, &with(&[("Developer", "ann"), ("App Viewer", "bob")]));
+        assert!(verdict.is_pass() && verdict.to_string().contains("bob was Developer and is App Viewer"), "{verdict}");
+        let mut unread = before.clone();
+        unread.inventory.members.clear();
+        let verdict = compare(&before, &unread);
+        assert!(verdict.is_pass() && verdict.warnings().count() == 1, "{verdict}");
+        unread.inventory.things.clear();
+        assert_eq!(compare(&before, &unread).blocking().count(), 1, "only the workspace");
+    }
+
+    #[test]
     fn without_a_baseline_the_app_must_at_least_answer() {
         let nothing = Observation::default();
         assert!(compare(&nothing, &observed(&[(READY_CHECK, SeenResult::Pass), ("a", fail("x"))], &[])).is_pass());
@@ -398,8 +538,9 @@ mod tests {
         let checks = btree_map("([a-d]{1,2}|ready)", results(), 0..8);
         let things = btree_map("(application|page|datasource)", btree_map("[0-9]{1,2}", "[A-Z]{1,3}", 0..5), 0..3);
         (checks, things, proptest::option::of("[a-f]{4}")).prop_map(|(checks, things, instance_id)| Observation {
-            inventory: Inventory { instance_id, things },
+            inventory: Inventory { instance_id, things, ..Inventory::default() },
             checks: checks.into_iter().map(|(id, result)| (id.clone(), Seen { title: id, result })).collect(),
+            took_ms: BTreeMap::new(),
         })
     }
 
@@ -438,6 +579,7 @@ mod tests {
             for (kind, id) in new_things {
                 after.inventory.things.entry(kind).or_default().insert(id, "New".into());
             }
+            after.took_ms.insert("a".into(), 600_000);
             for name in after.inventory.things.values_mut().flat_map(BTreeMap::values_mut) {
                 name.push_str(" II");
             }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! http, tcp, exec  one quick look each, made one after the other
+//! query            what a query of an app must answer; the app's adapter runs it
 //! browser/         pages in a real browser, several at once, with evidence
 //! album            where that evidence goes
 //! ```
@@ -10,6 +11,7 @@ pub mod album;
 pub mod browser;
 pub mod exec;
 pub mod http;
+pub mod query;
 pub mod tcp;
 
 use reqwest::Url;
@@ -17,16 +19,19 @@ use reqwest::Url;
 use self::browser::{BrowserCheck, Browsing, Cookie, look_through};
 use self::exec::ExecCheck;
 use self::http::HttpCheck;
+use self::query::QueryCheck;
 use self::tcp::TcpCheck;
 use crate::engine::ContainerEngine;
 use crate::model::observation::Seen;
 use album::Album;
 
 /// The checks of one instance.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Checks {
     /// Those that take no longer than a request. An app without checks of its own is ready when they pass.
     pub quick: Vec<QuickCheck>,
+    /// Queries of an Appsmith's applications. They need a login.
+    pub queries: Vec<QueryCheck>,
     /// Pages to open in a browser.
     pub pages: Vec<BrowserCheck>,
     /// With which browser; `None` where there are no pages to open.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tidegate::config::{ByteSize, Config, Environment, Kind, Origin, Place, StoreUrl, TEMPLATE};
+use tidegate::config::{ByteSize, Check, CheckKind, Config, Environment, Kind, Origin, Place, StoreUrl, TEMPLATE};
 use tidegate::model::ids::InstanceName;
 
 /// The least that is whole.
@@ -37,6 +37,10 @@ fn whole_template() -> String {
     let setting = |line: &str| line.starts_with('#') && !line.starts_with("# ") && line != "#";
     let line = |line| if setting(line) { &line[1..] } else { line };
     TEMPLATE.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn whole_template_checks() -> Vec<Check> {
+    parse(&whole_template()).instances[&instance("production")].checks.clone()
 }
 
 #[test]
@@ -90,6 +94,13 @@ fn the_template_shows_every_setting_and_its_default() {
             assert_eq!(shown.value, default.value, "{}", default.key);
         }
     }
+    let checks = &whole_template_checks();
+    let query = checks.iter().find_map(|check| match &check.what {
+        CheckKind::Query(query) => Some(query),
+        _ => None,
+    });
+    let query = query.unwrap();
+    assert_eq!((query.params.0.len(), query.equals.as_ref().unwrap().0.as_str()), (2, Some("open")));
     // The lists have no defaults above, since without the list nobody looks for their keys.
     let part = "[[instances.x.parts]]\nname = \"a\"\nmount = \"/a\"\n";
     let check = "[[instances.x.checks]]\nname = \"a\"\n";
@@ -333,4 +344,47 @@ fn a_configuration_prints_without_the_arguments_of_its_commands() {
 fn a_file_that_is_not_there_is_named() {
     let error = Config::load(Path::new("/nowhere/tidegate.toml"), &Environment::default()).unwrap_err();
     assert_eq!(error.to_string(), "cannot read the configuration `/nowhere/tidegate.toml`");
+}
+
+#[test]
+fn what_a_query_check_must_and_must_not_have_is_named() {
+    let error = load(
+        r#"[instances.staging]
+container = "staging"
+url = "http://127.0.0.1:8080"
+
+[[instances.staging.checks]]
+name = "orders"
+type = "query"
+params = { "Input1.text" = [1] }
+min_rows = 5
+max_rows = 4
+equals = 3
+max_latency = "0s"
+
+[[instances.staging.checks]]
+name = "orders"
+type = "query"
+app = "Orders"
+query = "getOrders"
+json_pointer = "0/id"
+min_rows = -1
+status = 200
+
+[instances.wiki]
+kind = "generic"
+container = "wiki"
+url = "http://127.0.0.1:8090"
+[[instances.wiki.parts]]
+name = "data"
+mount = "/data"
+[[instances.wiki.checks]]
+name = "orders"
+type = "query"
+app = "Orders"
+query = "getOrders"
+"#,
+        &[],
+    );
+    insta::assert_snapshot!(error.unwrap_err());
 }

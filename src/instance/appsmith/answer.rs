@@ -55,6 +55,12 @@ pub enum ApiError {
     /// It still answered 429 after several pauses.
     #[error("it answers 429: too many requests")]
     Throttled,
+    /// It was not asked: so much was answered too late already that the rest would take hours.
+    #[error("it was not asked: {slow_count} others were not answered in time")]
+    NotAsked {
+        /// How many.
+        slow_count: usize,
+    },
     /// Bigger than anything that it should answer.
     #[error("its answer has more than {limit_bytes} bytes")]
     TooLarge {
@@ -73,6 +79,14 @@ impl ApiError {
     /// It does not know such a place: an endpoint of another version, or a thing without the right to see it.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Refused { status: 404 | 405, .. })
+    }
+
+    /// The user may not see or do that. What is missing looks the same: Appsmith does not tell them apart.
+    pub fn is_no_right(&self) -> bool {
+        let no_right = |code: &Code| matches!(code, Code::Forbidden | Code::NoAccess | Code::NoResource);
+        matches!(self, Self::Refused { status: 403, .. })
+            || self.is_missing()
+            || matches!(self, Self::Refused { code, .. } if no_right(code))
     }
 
     /// Why it does not answer, where that is a state of an app that starts or is busy.
@@ -207,7 +221,8 @@ fn plain(answer: &Answer) -> String {
     }
 }
 
-fn short(text: &str) -> String {
+/// The first line of a text, cut where it is long, without control characters.
+pub fn short(text: &str) -> String {
     let line: String = text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).collect();
     if line.chars().count() <= 200 { line } else { line.chars().take(200).chain(['…']).collect() }
 }
@@ -245,5 +260,18 @@ mod tests {
         assert!(matches!(kind(answer(200, true, "{\"a\":")), ApiError::Malformed { .. }));
         assert!(matches!(kind(answer(200, true, "{}")), ApiError::Malformed { .. }));
         assert!(kind(answer(404, false, "")).is_missing());
+    }
+
+    #[test]
+    fn a_missing_right_is_told_apart_from_trouble() {
+        let refused = |status, code| ApiError::Refused { status, code: Code::read(code), message: String::new() };
+        for (status, code) in
+            [(403, "AE-ACL-4003"), (404, "AE-ACL-4004"), (404, "AE-APP-4027"), (200, "AE-ACL-4004"), (405, "")]
+        {
+            assert!(refused(status, code).is_no_right(), "{status} {code}");
+        }
+        for error in [refused(500, "AE-APP-5000"), ApiError::Unauthorized, ApiError::Throttled] {
+            assert!(!error.is_no_right(), "{error}");
+        }
     }
 }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::answer::{ApiError, data_of};
-use super::client::{Call, Client, LOOK_LIMIT};
+use super::client::{Body, Call, Client, Data, LOOK_LIMIT};
+use super::listing::{self, Action, Application, Datasource, Storage, Thing, text};
 use super::session::{Login, Session};
+use crate::model::observation::Roles;
 use crate::model::version::Version;
 use crate::smoke::browser::Cookie;
 
@@ -26,28 +28,21 @@ pub struct Tenant {
     pub migrating: bool,
 }
 
-/// Something with an id and a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Thing {
-    /// As the server calls it.
-    pub id: String,
-    /// The id that stays the same on every Git branch.
-    pub base_id: String,
-    /// As people call it.
-    pub name: String,
+/// A page as a browser loads it.
+#[derive(Debug)]
+pub struct View {
+    /// Its parts: name, and what its own envelope says.
+    pub parts: Vec<(String, Result<Value, ApiError>)>,
+    /// How long the server took.
+    pub took: Duration,
 }
 
-/// An application.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Application {
-    /// Its ids and name.
-    pub thing: Thing,
-    /// This user may edit it; `None` where the server does not say.
-    pub may_edit: Option<bool>,
+impl View {
+    /// The data of a part that is well.
+    pub fn part(&self, wanted: &str) -> Option<&Value> {
+        self.parts.iter().find(|(name, _)| name == wanted).and_then(|(_, part)| part.as_ref().ok())
+    }
 }
-
-/// The parts of a page as a browser loads it: name, and what its own envelope says.
-pub type PageParts = Vec<(String, Result<Value, ApiError>)>;
 
 impl Api {
     /// Nothing is sent yet.
@@ -115,7 +110,7 @@ impl Api {
     }
 
     async fn look(&self, path: &str) -> Result<Value, ApiError> {
-        self.client.data(Call { limit: LOOK_LIMIT, ..Call::get(path) }).await
+        Ok(self.client.data(Call { limit: LOOK_LIMIT, ..Call::get(path) }).await?.value)
     }
 
     /// The workspaces that the user sees, each with its applications.
@@ -123,134 +118,143 @@ impl Api {
         let listed = match self.get("api/v1/workspaces/home", &[]).await {
             // Older versions answer with everything at once.
             Err(error) if error.is_missing() => {
-                return workspaces_of_old(&self.get("api/v1/applications/new", &[]).await?);
+                return listing::workspaces_of_old(&self.get("api/v1/applications/new", &[]).await?);
             }
             listed => listed?,
         };
         let mut workspaces = Vec::new();
-        for workspace in things(&listed, "workspaces")? {
+        for workspace in listing::things(&listed, "workspaces")? {
             let query = [("workspaceId", workspace.id.as_str())];
             let data = self.get("api/v1/applications/home", &query).await?;
-            workspaces.push((workspace, applications(&data)?));
+            workspaces.push((workspace, listing::applications(&data)?));
         }
         Ok(workspaces)
     }
 
     /// The data sources of a workspace.
-    pub async fn datasources(&self, workspace: &str) -> Result<Vec<Thing>, ApiError> {
-        things(&self.get("api/v1/datasources", &[("workspaceId", workspace)]).await?, "data sources")
+    pub async fn datasources(&self, workspace: &str) -> Result<Vec<Datasource>, ApiError> {
+        listing::datasources(&self.get("api/v1/datasources", &[("workspaceId", workspace)]).await?)
+    }
+
+    /// The members of a workspace by role; `None` where the user may not see them.
+    pub async fn members(&self, workspace: &Thing) -> Result<Option<Roles>, ApiError> {
+        let path = format!("api/v1/workspaces/{}/members", workspace.id);
+        let listed = allowed(self.get(&path, &[]).await)?;
+        listed.map(|listed| listing::members(&listed, &workspace.name)).transpose()
+    }
+
+    /// The plugins, package to name; `None` where the user may not see them. Every workspace has the same.
+    pub async fn plugins(
+        &self,
+        workspace: &str,
+    ) -> Result<Option<std::collections::BTreeMap<String, String>>, ApiError> {
+        let listed = allowed(self.get("api/v1/plugins", &[("workspaceId", workspace)]).await)?;
+        listed.map(|listed| listing::plugins(&listed)).transpose()
     }
 
     /// The pages of an application, as they were deployed (`PUBLISHED`) or as they are edited (`EDIT`).
-    pub async fn pages(&self, application: &str, mode: &str) -> Result<Vec<Thing>, ApiError> {
-        let data = self.get("api/v1/pages", &[("applicationId", application), ("mode", mode)]).await?;
-        things(data.get("pages").unwrap_or(&Value::Null), "pages")
+    pub async fn pages(&self, app: &Application, mode: &str) -> Result<Vec<Thing>, ApiError> {
+        let query = [("applicationId", app.thing.id.as_str()), ("mode", mode)];
+        pages_in(&self.of_app(app, "api/v1/pages", &query).await?.value)
     }
 
     /// A deployed page with everything that a browser loads for it. An answer without error says only that there
-    /// are parts; each has an envelope of its own.
-    pub async fn page_view(&self, application: &Thing, page: &Thing) -> Result<PageParts, ApiError> {
-        let query = [("applicationId", application.base_id.as_str()), ("defaultPageId", page.base_id.as_str())];
-        let data = match self.get("api/v1/consolidated-api/view", &query).await {
-            // Before v1.9.58 the parts were fetched one by one.
-            Err(error) if error.is_missing() => {
-                let page = self.get(&format!("api/v1/pages/{}/view", page.id), &[]).await;
-                return Ok(vec![(PAGE_PART.into(), page)]);
-            }
-            data => data?,
+    /// are parts; each has an envelope of its own. [Missing](ApiError::is_missing) before v1.9.58.
+    pub async fn view(&self, app: &Application, page_base_id: &str) -> Result<View, ApiError> {
+        self.consolidated(app, "api/v1/consolidated-api/view", Some(page_base_id)).await
+    }
+
+    /// The same for an application in the editor: every page of it, its queries and data sources.
+    pub async fn editor(&self, app: &Application) -> Result<View, ApiError> {
+        self.consolidated(app, "api/v1/consolidated-api/edit", app.first_page.as_deref()).await
+    }
+
+    async fn consolidated(&self, app: &Application, path: &str, page: Option<&str>) -> Result<View, ApiError> {
+        let mut query = vec![("applicationId", app.thing.base_id.as_str())];
+        query.extend(page.map(|page| ("defaultPageId", page)));
+        let data = self.of_app(app, path, &query).await?;
+        let Value::Object(parts) = data.value else {
+            return Err(ApiError::Malformed { why: "a page without parts".into() });
         };
-        let parts = data.as_object().ok_or_else(|| ApiError::Malformed { why: "a page without parts".into() })?;
-        let present = parts.iter().filter(|(name, part)| !part.is_null() && name.as_str() != ADVERTISING);
-        Ok(present.map(|(name, part)| (name.clone(), super::answer::open(part.clone(), 200))).collect())
+        let present = parts.into_iter().filter(|(name, part)| !part.is_null() && !FOREIGN.contains(&name.as_str()));
+        let parts = present.map(|(name, part)| (name, super::answer::open(part, 200))).collect();
+        Ok(View { parts, took: data.took })
+    }
+
+    /// A deployed page alone, as versions before the consolidated view have it.
+    pub async fn page_alone(&self, app: &Application, page: &Thing) -> Result<View, ApiError> {
+        let data = self.of_app(app, &format!("api/v1/pages/{}/view", page.id), &[]).await?;
+        Ok(View { parts: vec![(PAGE_PART.into(), Ok(data.value))], took: data.took })
+    }
+
+    /// The queries of an application as deployed, for such versions.
+    pub async fn queries(&self, app: &Application) -> Result<Vec<Action>, ApiError> {
+        let query = [("applicationId", app.thing.id.as_str())];
+        listing::actions(&self.of_app(app, "api/v1/actions/view", &query).await?.value, "queries")
+    }
+
+    /// The JS objects of an application as deployed, for such versions.
+    pub async fn js_objects(&self, app: &Application) -> Result<Vec<Action>, ApiError> {
+        let query = [("applicationId", app.thing.id.as_str())];
+        listing::actions(&self.of_app(app, "api/v1/collections/actions/view", &query).await?.value, "JS objects")
+    }
+
+    /// Runs a deployed query. The answer is no error also where the query failed. After a time-out it may still run.
+    pub async fn execute(&self, parts: &[(String, String)], limit: Duration) -> Result<Data, ApiError> {
+        self.call(Call { body: Body::Parts(parts), limit, ..Call::get("api/v1/actions/execute") }).await
+    }
+
+    /// Lets the server connect to a data source with what it has stored of it: no secret is sent. The answer says
+    /// `success`. After three failures on a host within 5 s the server refuses tests there for 5 minutes.
+    pub async fn test(
+        &self,
+        workspace: &str,
+        datasource: &Datasource,
+        storage: &Storage,
+        limit: Duration,
+    ) -> Result<Data, ApiError> {
+        let body = json!({
+            "id": storage.id.as_ref().unwrap_or(&datasource.thing.id),
+            "datasourceId": datasource.thing.id,
+            "name": datasource.thing.name,
+            "environmentId": storage.environment,
+            "workspaceId": workspace,
+            "pluginId": datasource.plugin,
+            "isConfigured": true,
+            "datasourceConfiguration": storage.configuration,
+        });
+        self.call(Call { body: Body::Json(&body), limit, ..Call::get("api/v1/datasources/test") }).await
     }
 
     async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, ApiError> {
+        Ok(self.call(Call { query, ..Call::get(path) }).await?.value)
+    }
+
+    async fn of_app(&self, app: &Application, path: &str, query: &[(&str, &str)]) -> Result<Data, ApiError> {
+        self.call(Call { query, branch: app.branch.as_deref(), ..Call::get(path) }).await
+    }
+
+    async fn call(&self, call: Call<'_>) -> Result<Data, ApiError> {
         match &self.session {
-            Some(session) => session.get(&self.client, path, query).await,
-            None => self.client.data(Call { query, limit: Duration::from_secs(30), ..Call::get(path) }).await,
+            Some(session) => session.call(&self.client, call).await,
+            None => self.client.data(call).await,
         }
+    }
+}
+
+/// The pages in an answer that lists them.
+pub fn pages_in(data: &Value) -> Result<Vec<Thing>, ApiError> {
+    listing::things(data.get("pages").unwrap_or(&Value::Null), "pages")
+}
+
+fn allowed(listed: Result<Value, ApiError>) -> Result<Option<Value>, ApiError> {
+    match listed {
+        Err(error) if error.is_no_right() => Ok(None),
+        listed => listed.map(Some),
     }
 }
 
 /// The part of a page view that is the page itself.
 pub const PAGE_PART: &str = "pageWithMigratedDsl";
-/// The part of a page view that is news from the vendor, and fails without the Internet.
-const ADVERTISING: &str = "productAlert";
-
-fn text(value: &Value, key: &str) -> Option<String> {
-    value.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
-}
-
-fn thing(value: &Value) -> Option<Thing> {
-    let id = text(value, "id")?;
-    let base_id = text(value, "baseId").unwrap_or_else(|| id.clone());
-    let name = text(value, "name").unwrap_or_else(|| id.clone());
-    Some(Thing { id, base_id, name })
-}
-
-fn things(list: &Value, what: &str) -> Result<Vec<Thing>, ApiError> {
-    rows(list, what)?.iter().map(|row| thing(row).ok_or_else(|| without_id(what))).collect()
-}
-
-fn applications(list: &Value) -> Result<Vec<Application>, ApiError> {
-    let application = |row: &Value| {
-        let rights = row.get("userPermissions").and_then(Value::as_array);
-        let may_edit = rights.map(|rights| rights.iter().any(|right| right.as_str() == Some("manage:applications")));
-        Ok(Application { thing: thing(row).ok_or_else(|| without_id("applications"))?, may_edit })
-    };
-    rows(list, "applications")?.iter().map(application).collect()
-}
-
-fn workspaces_of_old(data: &Value) -> Result<Vec<(Thing, Vec<Application>)>, ApiError> {
-    let rows = ["workspaceApplications", "organizationApplications"].iter().find_map(|key| data.get(*key)?.as_array());
-    let rows = rows.ok_or_else(|| ApiError::Malformed { why: "no list of workspaces with applications".into() })?;
-    let one = |row: &Value| {
-        let workspace = row.get("workspace").or_else(|| row.get("organization")).and_then(thing);
-        let workspace = workspace.ok_or_else(|| without_id("workspaces"))?;
-        Ok((workspace, applications(row.get("applications").unwrap_or(&Value::Null))?))
-    };
-    rows.iter().map(one).collect()
-}
-
-/// No list at all is an empty one: null fields are left out.
-fn rows<'a>(list: &'a Value, what: &str) -> Result<&'a [Value], ApiError> {
-    match list {
-        Value::Null => Ok(&[]),
-        Value::Array(rows) => Ok(rows),
-        _ => Err(ApiError::Malformed { why: format!("the {what} are no list") }),
-    }
-}
-
-fn without_id(what: &str) -> ApiError {
-    ApiError::Malformed { why: format!("something without an id among the {what}") }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn older_versions_list_everything_at_once() {
-        let app = json!({"id": "a2", "baseId": "a1", "name": "Shop", "userPermissions": ["read:applications"]});
-        for (rows, of) in [("workspaceApplications", "workspace"), ("organizationApplications", "organization")] {
-            let listed =
-                workspaces_of_old(&json!({rows: [{of: {"id": "w", "name": "Team"}, "applications": [app]}]})).unwrap();
-            let (workspace, applications) = &listed[0];
-            assert_eq!((workspace.id.as_str(), workspace.name.as_str()), ("w", "Team"));
-            let shop = Thing { id: "a2".into(), base_id: "a1".into(), name: "Shop".into() };
-            assert_eq!(*applications, [Application { thing: shop, may_edit: Some(false) }]);
-        }
-        assert!(workspaces_of_old(&json!({})).is_err());
-    }
-
-    #[test]
-    fn a_missing_list_is_empty_and_a_thing_without_an_id_is_an_error() {
-        assert_eq!(things(&Value::Null, "pages").unwrap(), []);
-        let nameless = things(&json!([{"id": "p"}]), "pages").unwrap();
-        assert_eq!((nameless[0].base_id.as_str(), nameless[0].name.as_str()), ("p", "p"));
-        assert!(things(&json!([{"name": "x"}]), "pages").is_err());
-        assert!(things(&json!({}), "pages").is_err());
-    }
-}
+/// Parts that come from the vendor's servers, and fail without the Internet: news, and data sources to try out.
+const FOREIGN: [&str; 2] = ["productAlert", "mockDatasources"];

@@ -1,10 +1,11 @@
 //! One HTTP call to an Appsmith, with a limit on everything: time, size of the answer, rate, repetition.
 
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, COOKIE, HeaderMap, LOCATION, ORIGIN, RETRY_AFTER, SET_COOKIE};
-use reqwest::{Method, Url};
+use reqwest::header::{CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, LOCATION, ORIGIN, RETRY_AFTER, SET_COOKIE};
+use reqwest::{RequestBuilder, Url};
 use serde_json::Value;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -26,14 +27,16 @@ const PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), D
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// A call to be made.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Call<'a> {
     /// Below the base address, such as `api/v1/health`.
     pub path: &'a str,
     /// Query parameters.
     pub query: &'a [(&'a str, &'a str)],
-    /// Makes it a POST with these fields. They may be secret.
-    pub form: Option<Vec<(&'static str, &'a Secret)>>,
+    /// What is sent along.
+    pub body: Body<'a>,
+    /// The Git branch that is meant, in versions in which the branches of an application share one id.
+    pub branch: Option<&'a str>,
     /// As whom.
     pub session: Option<&'a Secret>,
     /// How long it may take, without pauses for a 429.
@@ -43,8 +46,59 @@ pub struct Call<'a> {
 impl<'a> Call<'a> {
     /// An anonymous GET.
     pub fn get(path: &'a str) -> Self {
-        Self { path, query: &[], form: None, session: None, limit: CALL_LIMIT }
+        Self { path, query: &[], body: Body::None, branch: None, session: None, limit: CALL_LIMIT }
     }
+}
+
+/// What a call sends along; anything makes it a POST. Prints without its content, which may be secret.
+#[derive(Clone)]
+pub enum Body<'a> {
+    /// Nothing: a GET.
+    None,
+    /// Fields of a form.
+    Form(Vec<(&'static str, &'a Secret)>),
+    /// Data.
+    Json(&'a Value),
+    /// Named parts of text.
+    Parts(&'a [(String, String)]),
+}
+
+impl fmt::Debug for Body<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Form(_) => "Form(…)",
+            Self::Json(_) => "Json(…)",
+            Self::Parts(_) => "Parts(…)",
+        })
+    }
+}
+
+impl Body<'_> {
+    fn add_to(&self, request: RequestBuilder) -> RequestBuilder {
+        match self {
+            Self::None => request,
+            Self::Form(fields) => {
+                let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.reveal())).collect();
+                request.form(&fields)
+            }
+            Self::Json(value) => request.json(value),
+            Self::Parts(parts) => {
+                let parts = parts.iter().cloned();
+                request
+                    .multipart(parts.fold(reqwest::multipart::Form::new(), |form, (name, text)| form.text(name, text)))
+            }
+        }
+    }
+}
+
+/// The data of an answer.
+#[derive(Clone, Debug)]
+pub struct Data {
+    /// What its envelope holds.
+    pub value: Value,
+    /// As [`Reply::took`].
+    pub took: Duration,
 }
 
 /// An answer with the headers that matter for a login.
@@ -56,6 +110,9 @@ pub struct Reply {
     pub location: Option<String>,
     /// The session that it gives.
     pub session: Option<Secret>,
+    /// From the first byte of the request to the last of the answer: without the wait for its turn and without pauses
+    /// for a 429.
+    pub took: Duration,
 }
 
 /// Speaks to one Appsmith.
@@ -93,8 +150,9 @@ impl Client {
     }
 
     /// Makes the call and opens the envelope.
-    pub async fn data(&self, call: Call<'_>) -> Result<Value, ApiError> {
-        data_of(&self.send(call).await?.answer)
+    pub async fn data(&self, call: Call<'_>) -> Result<Data, ApiError> {
+        let reply = self.send(call).await?;
+        Ok(Data { value: data_of(&reply.answer)?, took: reply.took })
     }
 
     /// Makes the call; waits and repeats it where it was refused for the rate.
@@ -121,14 +179,27 @@ impl Client {
 
     async fn exchange(&self, call: &Call<'_>) -> Result<(Reply, Option<Duration>), ApiError> {
         let url = self.base.join(call.path).map_err(|error| ApiError::Malformed { why: error.to_string() })?;
-        let method = if call.form.is_some() { Method::POST } else { Method::GET };
-        let mut request = self.http.request(method, url).query(call.query).header("X-Requested-By", "Appsmith");
+        let began = Instant::now();
+        let mut request = match call.body {
+            Body::None => self.http.get(url),
+            _ => self.http.post(url).header(ORIGIN, self.base.origin().ascii_serialization()),
+        };
+        request = call.body.add_to(request.query(call.query).header("X-Requested-By", "Appsmith"));
         if let Some(session) = call.session {
-            request = request.header(COOKIE, format!("SESSION={}", session.reveal()));
+            // Marked, so that nothing below prints it.
+            let cookie = HeaderValue::try_from(format!("SESSION={}", session.reveal())).map(|mut cookie| {
+                cookie.set_sensitive(true);
+                cookie
+            });
+            request = request
+                .header(COOKIE, cookie.map_err(|_| ApiError::Malformed { why: "its session is no text".into() })?);
         }
-        if let Some(fields) = &call.form {
-            let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.reveal())).collect();
-            request = request.header(ORIGIN, self.base.origin().ascii_serialization()).form(&fields);
+        if let Some(branch) = call.branch {
+            let branch = HeaderValue::from_bytes(branch.as_bytes());
+            request = request.header(
+                "branchName",
+                branch.map_err(|_| ApiError::Malformed { why: "a branch's name is no text".into() })?,
+            );
         }
         let unreachable = |error| ApiError::NotUp { why: in_words(error) };
         let mut response = request.send().await.map_err(unreachable)?;
@@ -145,7 +216,8 @@ impl Client {
             .is_some_and(|kind| kind.split(';').next().unwrap_or_default().trim_end().ends_with("json"));
         let pause = text(RETRY_AFTER).and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
         let location = text(LOCATION).map(str::to_owned);
-        let reply = Reply { answer: Answer { status, json, body }, location, session: session_in(&headers) };
+        let session = session_in(&headers);
+        let reply = Reply { answer: Answer { status, json, body }, location, session, took: began.elapsed() };
         Ok((reply, pause))
     }
 
@@ -194,6 +266,17 @@ mod tests {
         }
         assert_eq!(session_in(&headers).unwrap().reveal(), "abc-1");
         assert!(!format!("{:?}", session_in(&headers)).contains("abc"));
+    }
+
+    #[test]
+    fn what_is_sent_is_not_printed() {
+        let password = Secret::new("hunter2");
+        let parts = [("k0".to_owned(), "hunter2".to_owned())];
+        let json = serde_json::json!({"a": "hunter2"});
+        for body in [Body::Form(vec![("password", &password)]), Body::Parts(&parts), Body::Json(&json)] {
+            let call = Call { body, session: Some(&password), ..Call::get("x") };
+            assert!(!format!("{call:?}").contains("hunter2"), "{call:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

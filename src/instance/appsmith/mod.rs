@@ -5,19 +5,27 @@
 //! checkpoints (model) which versions to stop at                                 pure
 //! supervisor, rest    the programs inside, to rest and awake                    by exec
 //! answer ◄ client ◄ session ◄ api                                               by HTTP
+//! listing             what the server's lists say                               pure
 //! ready ◄ watch       whether it is up; the decision is pure, the loop looks
-//! observe             what is there and what works, for the verdict
+//! observe, structure  what is there and what works, for the verdict
+//! query, execution    the queries that the configuration names                  by HTTP, and pure
+//! sources             whether data sources connect, where that is wanted        by HTTP
 //! ```
 
 mod answer;
 mod api;
 mod client;
+mod execution;
+mod listing;
 mod observe;
 mod parts;
+mod query;
 mod ready;
 mod rest;
 mod session;
 mod settings;
+mod sources;
+mod structure;
 mod supervisor;
 mod watch;
 
@@ -65,6 +73,8 @@ pub struct AppsmithOptions {
     pub ready: ReadyOptions,
     /// More to check than what is checked by itself.
     pub checks: Checks,
+    /// Whether the server is to connect to every data source.
+    pub test_datasources: bool,
     /// Before a rest, tell mongod to quit as soon as it is asked. Where that fails, nothing is lost but time.
     pub quick_mongod_stop: bool,
 }
@@ -119,6 +129,16 @@ impl Appsmith {
                 Vec::new()
             }
         }
+    }
+
+    /// What the app itself shows, then what it does: nothing is run on an app that shows nothing.
+    async fn look(&self, seen: &mut Observation) -> Result<(), ApiError> {
+        let found = observe::look_at_everything(&self.api, seen).await?;
+        query::run_all(&self.api, &found, &self.options.checks.queries, seen).await?;
+        if self.options.test_datasources {
+            sources::test_all(&self.api, &found, seen).await?;
+        }
+        Ok(())
     }
 
     fn not_rested(&self, error: RestError) -> InstanceError {
@@ -236,7 +256,7 @@ impl InstanceAdapter for Appsmith {
         let answers = result == SeenResult::Pass;
         seen.checks.insert(READY_CHECK.into(), Seen { title: title.clone(), result });
         if answers {
-            match observe::look_at_everything(&self.api, &mut seen).await {
+            match self.look(&mut seen).await {
                 Ok(()) => {}
                 Err(ApiError::NotUp { why }) => {
                     let result =

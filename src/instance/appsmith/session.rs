@@ -2,7 +2,8 @@
 //!
 //! Appsmith locks a user out for a day after five refused passwords, so a refused password is never sent twice to
 //! the same container. It is sent again to another container (after a rollback the old app may well take it), and
-//! a changed password file is a new password.
+//! a changed password file is a new password. Another process knows nothing of that and sends it once, too: a command
+//! beside the daemon is one more of the five.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::answer::{ApiError, data_of};
-use super::client::{Call, Client};
+use super::client::{Body, Call, Client, Data};
 use crate::instance::secret::Secret;
 use crate::smoke::browser::Cookie;
 
@@ -85,16 +86,16 @@ impl Session {
     }
 
     /// Makes the call with the session, and logs in first where there is none. A session that is not taken any more
-    /// is replaced, once.
-    pub async fn get(&self, client: &Client, path: &str, query: &[(&str, &str)]) -> Result<Value, ApiError> {
+    /// is replaced, once, and the call made again: what was answered 401 was not carried out.
+    pub async fn call(&self, client: &Client, call: Call<'_>) -> Result<Data, ApiError> {
         let open = self.log_in_unless(client, |_| true).await?;
-        let answer = client.data(Call { query, session: Some(&open.cookie), ..Call::get(path) }).await;
+        let answer = client.data(Call { session: Some(&open.cookie), ..call.clone() }).await;
         if !matches!(answer, Err(ApiError::Unauthorized)) || open.since.elapsed() < self.young {
             return answer;
         }
         tracing::debug!(user = self.login.user, "session no longer taken");
         let open = self.log_in_unless(client, |now| now.since > open.since).await?;
-        client.data(Call { query, session: Some(&open.cookie), ..Call::get(path) }).await
+        client.data(Call { session: Some(&open.cookie), ..call }).await
     }
 
     /// The session that is open, if it will do, else a new one.
@@ -127,8 +128,8 @@ impl Session {
     /// A success is a redirect that points at no error, with a session that is a person's.
     async fn submit(&self, client: &Client, password: &Secret) -> Result<Open, ApiError> {
         let user = Secret::new(&self.login.user);
-        let form = Some(vec![("username", &user), ("password", password)]);
-        let reply = client.send(Call { form, ..Call::get("api/v1/login") }).await?;
+        let body = Body::Form(vec![("username", &user), ("password", password)]);
+        let reply = client.send(Call { body, ..Call::get("api/v1/login") }).await?;
         let location = match reply.location {
             Some(location) if matches!(reply.answer.status, 301..=303 | 307 | 308) => location,
             _ => {
@@ -141,7 +142,7 @@ impl Session {
         }
         let cookie = reply.session.ok_or_else(|| ApiError::Malformed { why: "a login gave no session".into() })?;
         let me = client.data(Call { session: Some(&cookie), ..Call::get("api/v1/users/me") }).await?;
-        match me.get("isAnonymous").and_then(Value::as_bool) {
+        match me.value.get("isAnonymous").and_then(Value::as_bool) {
             Some(true) => Err(ApiError::Malformed { why: "the session that a login gave is nobody's".into() }),
             _ => Ok(Open { cookie, since: Instant::now() }),
         }
@@ -260,7 +261,7 @@ mod tests {
     async fn callers_in_parallel_log_in_once() {
         let (server, client) = Server::default().start().await;
         let (_file, session) = session();
-        let calls = (0..6).map(|_| session.get(&client, "api/v1/x", &[]));
+        let calls = (0..6).map(|_| session.call(&client, Call::get("api/v1/x")));
         for answer in futures::future::join_all(calls).await {
             answer.unwrap();
         }
@@ -271,12 +272,12 @@ mod tests {
     async fn a_session_that_is_not_taken_any_more_is_replaced_once() {
         let (server, client) = Server::default().start().await;
         let (_file, session) = session();
-        session.get(&client, "api/v1/x", &[]).await.unwrap();
+        session.call(&client, Call::get("api/v1/x")).await.unwrap();
         server.valid_from.store(2, Ordering::SeqCst);
-        session.get(&client, "api/v1/x", &[]).await.unwrap();
+        session.call(&client, Call::get("api/v1/x")).await.unwrap();
         assert_eq!(server.logins(), 2);
         server.valid_from.store(usize::MAX, Ordering::SeqCst);
-        let error = session.get(&client, "api/v1/x", &[]).await.unwrap_err();
+        let error = session.call(&client, Call::get("api/v1/x")).await.unwrap_err();
         assert!(matches!(error, ApiError::Unauthorized), "{error}");
         assert_eq!(server.logins(), 3);
     }
@@ -287,7 +288,7 @@ mod tests {
         let (_file, session) = session();
         let session = Session { young: YOUNG, ..session };
         for _ in 0..3 {
-            assert!(session.get(&client, "api/v1/x", &[]).await.is_err());
+            assert!(session.call(&client, Call::get("api/v1/x")).await.is_err());
         }
         assert_eq!(server.logins(), 1);
     }
@@ -298,7 +299,7 @@ mod tests {
         let (file, session) = session();
         let refused = async || {
             for _ in 0..3 {
-                let error = session.get(&client, "api/v1/x", &[]).await.unwrap_err();
+                let error = session.call(&client, Call::get("api/v1/x")).await.unwrap_err();
                 assert!(
                     matches!(error, ApiError::LoginRefused { .. }) && !error.to_string().contains("hunter2"),
                     "{error}"
@@ -322,9 +323,9 @@ mod tests {
     async fn too_many_requests_are_made_again_after_a_pause() {
         let (server, client) = Server { busy: 2.into(), ..Server::default() }.start().await;
         let (_file, session) = session();
-        session.get(&client, "api/v1/x", &[]).await.unwrap();
+        session.call(&client, Call::get("api/v1/x")).await.unwrap();
         server.busy.store(1000, Ordering::SeqCst);
-        let error = session.get(&client, "api/v1/x", &[]).await.unwrap_err();
+        let error = session.call(&client, Call::get("api/v1/x")).await.unwrap_err();
         assert!(matches!(error, ApiError::Throttled), "{error}");
         assert!(server.busy.load(Ordering::SeqCst) > 990, "it gives up after a few");
     }

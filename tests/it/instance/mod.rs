@@ -1,6 +1,8 @@
 //! Appsmith's adapter against a stand-in in a real engine.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests, which may fail loudly")]
 
+mod inventory;
+mod many;
 pub(crate) mod world;
 
 use std::sync::Mutex;

@@ -39,13 +39,15 @@ pub struct Make<'a> {
     pub create: &'a [&'a str],
     /// Fill the volume before.
     pub seed: bool,
+    /// More words for that.
+    pub seeds: &'a [&'a str],
     /// `STANDIN_TIME_SCALE`.
     pub scale: &'a str,
 }
 
 impl Default for Make<'_> {
     fn default() -> Self {
-        Self { version: "v1.99", broken: "", create: &[], seed: true, scale: SCALE }
+        Self { version: "v1.99", broken: "", create: &[], seed: true, seeds: &["--apps", "4"], scale: SCALE }
     }
 }
 
@@ -65,8 +67,8 @@ impl World {
         let mount = format!("{name}:/appsmith-stacks");
         if make.seed {
             let seeded =
-                ["run", "--rm", "--label", LABEL, "-v", &mount, &image, "seed", "--apps", "4", "--megabytes", "1"];
-            docker_ok(&[&seeded[..], &["--seed", "7"]].concat()).await;
+                ["run", "--rm", "--label", LABEL, "-v", &mount, &image, "seed", "--megabytes", "1", "--seed", "7"];
+            docker_ok(&[&seeded[..], make.seeds].concat()).await;
         }
         let (scale, broken) = (format!("STANDIN_TIME_SCALE={}", make.scale), format!("STANDIN_BROKEN={}", make.broken));
         let port = free_port();
@@ -105,6 +107,7 @@ impl World {
             acknowledge_mounts: Vec::new(),
             ready: patient(),
             checks: Checks::default(),
+            test_datasources: false,
             quick_mongod_stop: true,
         }
     }

@@ -4,6 +4,7 @@
 
 use crate::broken::{self, Broken};
 use crate::failure::{Failure, Result};
+use crate::open::Open;
 use crate::options::Options;
 use crate::pace::Pace;
 use crate::paths;
@@ -41,6 +42,8 @@ pub struct Behaviour {
     pub pace: Pace,
     /// How it is broken.
     pub broken: Vec<Broken>,
+    /// What the contract leaves open.
+    pub open: Open,
 }
 
 impl Baked {
@@ -55,6 +58,11 @@ impl Baked {
             scale: options.one::<Pace>("scale")?.unwrap_or(Pace::REAL).factor(),
             broken: broken.iter().map(ToString::to_string).collect(),
         })
+    }
+
+    /// The release.
+    pub fn release(&self) -> Result<Version> {
+        self.version.parse().map_err(Failure::new)
     }
 
     /// The `info.json` of such an image. Everything in it follows from the version, so that two builds agree.
@@ -86,6 +94,7 @@ impl Baked {
             reads_from: self.reads_from,
             pace,
             broken: broken.map_err(|error| Failure::new(format!("STANDIN_BROKEN: {error}")))?,
+            open: Open::default(),
         })
     }
 }
@@ -98,7 +107,9 @@ impl Behaviour {
         let baked: Baked =
             serde_json::from_str(&text).map_err(|error| Failure::new(format!("{}: {error}", paths::BEHAVIOUR)))?;
         let var = |name| std::env::var(name).ok();
-        baked.in_environment(var("STANDIN_TIME_SCALE").as_deref(), var("STANDIN_BROKEN").as_deref())
+        let behaviour = baked.in_environment(var("STANDIN_TIME_SCALE").as_deref(), var("STANDIN_BROKEN").as_deref())?;
+        let open = var("STANDIN_OPEN").unwrap_or_default().parse();
+        Ok(Self { open: open.map_err(|error| Failure::new(format!("STANDIN_OPEN: {error}")))?, ..behaviour })
     }
 
     /// Is it broken in this way?

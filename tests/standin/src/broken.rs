@@ -4,12 +4,32 @@ use std::fmt;
 use std::str::FromStr;
 
 /// One way of being broken. Baked into an image with `--broken`, or given to a container in `STANDIN_BROKEN`.
+///
+/// A name of something inside an application may be `NAME`, which means every one of that name, or `APP/NAME`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Broken {
     /// `app:<name>`: the deployed page of that application cannot be read, under an outer 200.
     App(String),
-    /// `lose-app:<name>`: a migration drops that application.
-    LoseApp(String),
+    /// `edit:<name>`: the same in the editor; the deployed page is well.
+    Edit(String),
+    /// `lose-…:<name>`, `empty-page:<name>`: the first start of a version spoils the data.
+    Spoil(Spoil, String),
+    /// `query:<name>`: runs to `isExecutionSuccess: false`, under an outer 200.
+    Query(String),
+    /// `slow-query:<name>:SECS`: takes that long, in real seconds, and fails where its own limit is shorter.
+    SlowQuery(String, f64),
+    /// `datasource:<name>`: its credentials cannot be decrypted; its test and its queries fail.
+    Datasource(String),
+    /// `blank-page`: the API is well, and the browser shows nothing.
+    BlankPage,
+    /// `console-error`: the API is well, and the page throws in the browser.
+    ConsoleError,
+    /// `missing-asset`: the API is well, and a script of the page is not there.
+    MissingAsset,
+    /// `migration-log:<word>`: the log tells of a change unit that was `ABORTED`, and the API answers all the same.
+    MigrationLog(String),
+    /// `restart-loop:<program>`: that program exits a moment after it is RUNNING, again and again.
+    RestartLoop(String),
     /// `never-ready`: the backend runs, and its migration never ends.
     NeverReady,
     /// `exit`: the entry point exits 1.
@@ -26,29 +46,102 @@ pub enum Broken {
     SlowStop(f64),
     /// `slow-mongod`: mongod needs longer than supervisord gives it, so it is killed and its data is unclean.
     SlowMongod,
+    /// `noisy-…`: nothing is broken, and not everything is as before. No check may fail for it.
+    Noisy(Noisy),
 }
+
+/// How the first start of a version spoils the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spoil {
+    /// The application is gone.
+    LoseApp,
+    /// The page is gone.
+    LosePage,
+    /// The query is gone.
+    LoseQuery,
+    /// The JS object is gone.
+    LoseJs,
+    /// The data source is gone.
+    LoseDatasource,
+    /// The account is gone.
+    LoseUser,
+    /// The plugin (by its package name or shown name) is gone.
+    LosePlugin,
+    /// The page has no widget any more, as deployed.
+    EmptyPage,
+}
+
+/// How a healthy instance may differ from one look to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noisy {
+    /// Each answer takes longer.
+    Slow,
+    /// The first start of a version adds an application, pages, queries and a plugin; answers have unknown fields.
+    Extra,
+    /// Every list comes in another order at each call.
+    Order,
+    /// The first start of a version adds a plugin.
+    Plugin,
+}
+
+/// The kinds that are a word and a name.
+const SPOILS: [(&str, Spoil); 8] = [
+    ("lose-app", Spoil::LoseApp),
+    ("lose-page", Spoil::LosePage),
+    ("lose-query", Spoil::LoseQuery),
+    ("lose-js", Spoil::LoseJs),
+    ("lose-datasource", Spoil::LoseDatasource),
+    ("lose-user", Spoil::LoseUser),
+    ("lose-plugin", Spoil::LosePlugin),
+    ("empty-page", Spoil::EmptyPage),
+];
+
+/// The kinds that are one word.
+const WORDS: [(&str, Broken); 13] = [
+    ("blank-page", Broken::BlankPage),
+    ("console-error", Broken::ConsoleError),
+    ("missing-asset", Broken::MissingAsset),
+    ("never-ready", Broken::NeverReady),
+    ("exit", Broken::Exit),
+    ("backend-fatal", Broken::BackendFatal),
+    ("health-flap", Broken::HealthFlap),
+    ("login", Broken::Login),
+    ("slow-mongod", Broken::SlowMongod),
+    ("noisy-slow", Broken::Noisy(Noisy::Slow)),
+    ("noisy-extra", Broken::Noisy(Noisy::Extra)),
+    ("noisy-order", Broken::Noisy(Noisy::Order)),
+    ("noisy-plugin", Broken::Noisy(Noisy::Plugin)),
+];
 
 impl FromStr for Broken {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (kind, argument) = text.split_once(':').map_or((text, None), |(kind, rest)| (kind, Some(rest)));
-        let name = || argument.filter(|name| !name.is_empty()).map(str::to_owned).ok_or(format!("{kind} needs a name"));
-        let seconds = || {
-            let parsed = argument.and_then(|text| text.parse::<f64>().ok()).filter(|s| (0.0..1e6).contains(s));
+        if let Some((_, way)) = WORDS.iter().find(|(word, _)| *word == text) {
+            return Ok(way.clone());
+        }
+        let (kind, argument) = text.split_once(':').unwrap_or((text, ""));
+        let name = || if argument.is_empty() { Err(format!("{kind} needs a name")) } else { Ok(argument.to_owned()) };
+        let seconds = |text: &str| {
+            let parsed = text.parse::<f64>().ok().filter(|secs| (0.0..1e6).contains(secs));
             parsed.ok_or(format!("{kind} needs a number of seconds"))
         };
+        if let Some((_, spoil)) = SPOILS.iter().find(|(word, _)| *word == kind) {
+            return Ok(Self::Spoil(*spoil, name()?));
+        }
         match kind {
             "app" => Ok(Self::App(name()?)),
-            "lose-app" => Ok(Self::LoseApp(name()?)),
-            "never-ready" => Ok(Self::NeverReady),
-            "exit" => Ok(Self::Exit),
-            "backend-fatal" => Ok(Self::BackendFatal),
-            "health-flap" => Ok(Self::HealthFlap),
-            "login" => Ok(Self::Login),
-            "slow-start" => Ok(Self::SlowStart(seconds()?)),
-            "slow-stop" => Ok(Self::SlowStop(seconds()?)),
-            "slow-mongod" => Ok(Self::SlowMongod),
+            "edit" => Ok(Self::Edit(name()?)),
+            "query" => Ok(Self::Query(name()?)),
+            "datasource" => Ok(Self::Datasource(name()?)),
+            "migration-log" => Ok(Self::MigrationLog(name()?)),
+            "restart-loop" => Ok(Self::RestartLoop(name()?)),
+            "slow-start" => Ok(Self::SlowStart(seconds(argument)?)),
+            "slow-stop" => Ok(Self::SlowStop(seconds(argument)?)),
+            "slow-query" => {
+                let (name, secs) = argument.rsplit_once(':').ok_or("slow-query needs a name and seconds")?;
+                Ok(Self::SlowQuery(name.to_owned(), seconds(secs)?))
+            }
             _ => Err(format!("`{text}` is no way to be broken")),
         }
     }
@@ -56,19 +149,32 @@ impl FromStr for Broken {
 
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((word, _)) = WORDS.iter().find(|(_, way)| way == self) {
+            return f.write_str(word);
+        }
         match self {
             Self::App(name) => write!(f, "app:{name}"),
-            Self::LoseApp(name) => write!(f, "lose-app:{name}"),
-            Self::NeverReady => f.write_str("never-ready"),
-            Self::Exit => f.write_str("exit"),
-            Self::BackendFatal => f.write_str("backend-fatal"),
-            Self::HealthFlap => f.write_str("health-flap"),
-            Self::Login => f.write_str("login"),
+            Self::Edit(name) => write!(f, "edit:{name}"),
+            Self::Query(name) => write!(f, "query:{name}"),
+            Self::SlowQuery(name, seconds) => write!(f, "slow-query:{name}:{seconds}"),
+            Self::Datasource(name) => write!(f, "datasource:{name}"),
+            Self::MigrationLog(word) => write!(f, "migration-log:{word}"),
+            Self::RestartLoop(program) => write!(f, "restart-loop:{program}"),
             Self::SlowStart(seconds) => write!(f, "slow-start:{seconds}"),
             Self::SlowStop(seconds) => write!(f, "slow-stop:{seconds}"),
-            Self::SlowMongod => f.write_str("slow-mongod"),
+            Self::Spoil(spoil, name) => {
+                let word = SPOILS.iter().find(|(_, each)| each == spoil).map_or("lose-app", |(word, _)| *word);
+                write!(f, "{word}:{name}")
+            }
+            // All the others are among the words.
+            _ => Ok(()),
         }
     }
+}
+
+/// Does `given` (`NAME` or `APP/NAME`) mean the thing of that name in that application?
+pub fn means(given: &str, application: &str, name: &str) -> bool {
+    given == name || given.strip_prefix(application).and_then(|rest| rest.strip_prefix('/')) == Some(name)
 }
 
 /// Reads `STANDIN_BROKEN`: a comma-separated list that adds to `baked`. The word `none` forgets what came before it.
@@ -86,24 +192,24 @@ mod tests {
 
     #[test]
     fn every_way_survives_being_written_and_read() {
-        let all = [
-            "app:Support Desk",
-            "lose-app:Orders",
-            "never-ready",
-            "exit",
-            "backend-fatal",
-            "health-flap",
-            "login",
-            "slow-start:2.5",
-            "slow-stop:30",
-            "slow-mongod",
-        ];
+        let named =
+            ["app:Support Desk", "edit:Orders", "query:getHome", "datasource:Orders DB", "migration-log:ABORTED"];
+        let timed = ["slow-start:2.5", "slow-stop:30", "slow-query:Orders/getHome:3", "restart-loop:rts"];
+        let mut all: Vec<String> = named.iter().chain(&timed).map(ToString::to_string).collect();
+        all.extend(WORDS.iter().map(|(word, _)| word.to_string()));
+        all.extend(SPOILS.iter().map(|(word, _)| format!("{word}:Home")));
         for text in all {
             assert_eq!(text.parse::<Broken>().unwrap().to_string(), text);
         }
-        for text in ["app", "app:", "slow-stop:soon", "slow-start:-1", "sleepy"] {
+        for text in ["app", "app:", "slow-stop:soon", "slow-start:-1", "slow-query:x", "lose-page", "sleepy"] {
             assert!(text.parse::<Broken>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_name_may_say_its_application() {
+        assert!(means("Home", "Orders", "Home") && means("Orders/Home", "Orders", "Home"));
+        assert!(!means("Returns/Home", "Orders", "Home") && !means("Orders/Home", "Orders", "Details"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `docker.env`: made at the first start, read at each start of a program, filled up by newer versions.
 
 use crate::failure::{Failure, Result};
+use crate::feature::Feature;
 use crate::paths::Volume;
 use crate::version::Version;
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ impl Settings {
     pub fn load(volume: &Volume, version: Version, container: &BTreeMap<String, String>) -> Result<Self> {
         let path = volume.docker_env();
         let text = fs::read_to_string(&path).map_err(Failure::at("read", &path))?;
-        let mut values = parse(&text, version.parses_env_strictly())?;
+        let mut values = parse(&text, version.has(Feature::StrictEnv))?;
         values.extend(container.clone());
         Ok(Self { values })
     }
@@ -111,10 +112,11 @@ pub fn template(version: Version, mut secret: impl FnMut() -> String) -> String 
     add("APPSMITH_MAIL_ENABLED", "");
     add("APPSMITH_MAIL_FROM", "");
     add("APPSMITH_OAUTH2_GOOGLE_CLIENT_ID", "");
-    add("APPSMITH_DB_URL", &format!("mongodb://appsmith:{mongo}@localhost:27017/appsmith"));
+    let url = if version.has(Feature::DbUrl) { "APPSMITH_DB_URL" } else { "APPSMITH_MONGODB_URI" };
+    add(url, &format!("mongodb://appsmith:{mongo}@localhost:27017/appsmith"));
     add("APPSMITH_MONGODB_USER", "appsmith");
     add("APPSMITH_MONGODB_PASSWORD", &mongo);
-    if version.has_redis_password() {
+    if version.has(Feature::RedisPassword) {
         add("APPSMITH_REDIS_PASSWORD", &last);
         add("APPSMITH_REDIS_URL", &format!("redis://:{last}@127.0.0.1:6379"));
     } else {
@@ -132,7 +134,7 @@ pub fn template(version: Version, mut secret: impl FnMut() -> String) -> String 
 
 /// The file as a newer version leaves it: a Redis password is added where there is none. `None` if nothing is missing.
 pub fn filled_up(text: &str, version: Version, secret: impl FnOnce() -> String) -> Option<String> {
-    if !version.has_redis_password() || text.lines().any(|line| line.starts_with("APPSMITH_REDIS_PASSWORD=")) {
+    if !version.has(Feature::RedisPassword) || text.lines().any(|line| line.starts_with("APPSMITH_REDIS_PASSWORD=")) {
         return None;
     }
     let secret = secret();

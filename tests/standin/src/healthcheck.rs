@@ -4,6 +4,7 @@
 //! as well, and `backend` is RUNNING long before it answers, so "healthy" comes early.
 
 use crate::say;
+use crate::supervisor::State;
 use crate::supervisor::socket::{self, Order};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -23,6 +24,12 @@ pub fn run() -> u8 {
 
 fn programs() -> Result<(), String> {
     let reply = socket::ask(&Order::Status).map_err(|error| format!("supervisor is not there: {error}"))?;
+    // The old script looked at every program.
+    let old = std::path::Path::new(crate::paths::OLD_VERSION).exists();
+    let fatal = reply.programs.iter().find(|program| old && program.state == State::Fatal);
+    if let Some(program) = fatal {
+        return Err(format!("{} is {}", program.name, program.state));
+    }
     for name in WATCHED {
         let state = reply.programs.iter().find(|program| program.name == *name).map(|program| program.state);
         match state {

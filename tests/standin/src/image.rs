@@ -6,6 +6,7 @@
 
 use crate::behaviour::Baked;
 use crate::failure::{Failure, Result};
+use crate::feature::Feature;
 use crate::options::Options;
 use crate::{paths, say};
 use std::fs::File;
@@ -22,6 +23,7 @@ const DIRECTORIES: &[&str] = &[
     "etc/",
     "opt/",
     "opt/appsmith/",
+    "opt/appsmith/rts/",
     "opt/bin/",
     "opt/standin/",
     "proc/",
@@ -70,7 +72,12 @@ fn write_rootfs(baked: &Baked, binary: &[u8], sink: &mut dyn Write) -> io::Resul
     let behaviour = serde_json::to_value(baked).map_err(io::Error::other)?;
     entry(&mut tar, EntryType::Regular, "etc/passwd", 0o644, PASSWD.as_bytes())?;
     entry(&mut tar, EntryType::Regular, "etc/group", 0o644, GROUP.as_bytes())?;
-    entry(&mut tar, EntryType::Regular, inside(paths::INFO), 0o644, &text(baked.info()))?;
+    if baked.release().map_err(io::Error::other)?.has(Feature::InfoFile) {
+        entry(&mut tar, EntryType::Regular, inside(paths::INFO), 0o644, &text(baked.info()))?;
+    } else {
+        let script = format!("exports.VERSION = \"{}\"\n", baked.version);
+        entry(&mut tar, EntryType::Regular, inside(paths::OLD_VERSION), 0o644, script.as_bytes())?;
+    }
     entry(&mut tar, EntryType::Regular, inside(paths::BEHAVIOUR), 0o644, &text(behaviour))?;
     entry(&mut tar, EntryType::Regular, inside(paths::BINARY), 0o755, binary)?;
     for link in paths::LINKS {
@@ -106,7 +113,9 @@ fn instructions(baked: &Baked) -> Vec<String> {
     let (interval, timeout, start) = (millis(15.0, 500), millis(15.0, 5000), millis(45.0, 1000));
     let health =
         format!("HEALTHCHECK --interval={interval}ms --timeout={timeout}ms --start-period={start}ms --retries=3");
-    vec![
+    let labelled = baked.release().is_ok_and(|release| release.has(Feature::ImageLabel));
+    let version = labelled.then(|| format!("LABEL org.opencontainers.image.version={}", baked.version));
+    let mut all: Vec<String> = vec![
         r#"ENTRYPOINT ["/opt/appsmith/entrypoint.sh"]"#.into(),
         r#"CMD ["/usr/bin/supervisord","-n"]"#.into(),
         "WORKDIR /opt/appsmith".into(),
@@ -116,10 +125,11 @@ fn instructions(baked: &Baked) -> Vec<String> {
         "ENV TMP=/tmp/appsmith".into(),
         "ENV WWW_PATH=/tmp/appsmith/www".into(),
         "ENV PATH=/opt/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into(),
-        format!("LABEL org.opencontainers.image.version={}", baked.version),
         "LABEL org.opencontainers.image.title=appsmith-stand-in".into(),
         format!(r#"{health} CMD ["/opt/appsmith/healthcheck.sh"]"#),
-    ]
+    ];
+    all.extend(version);
+    all
 }
 
 #[cfg(test)]
@@ -137,6 +147,7 @@ mod tests {
         let mut archive = tar::Archive::new(bytes.as_slice());
         let names: Vec<String> =
             archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().display().to_string()).collect();
+        assert!(names.iter().any(|name| name == "opt/appsmith/info.json"));
         for wanted in ["opt/standin/standin", "usr/bin/supervisorctl", "opt/appsmith/standin.json", "tmp/"] {
             assert!(names.iter().any(|name| name == wanted), "{wanted} is missing in {names:?}");
         }
@@ -147,6 +158,8 @@ mod tests {
         let lines = instructions(&image(&["--version", "v2.5.1", "--scale", "0.1"]));
         assert!(lines.contains(&"LABEL org.opencontainers.image.version=v2.5.1".to_owned()));
         let health = lines.iter().find(|line| line.starts_with("HEALTHCHECK")).unwrap();
+        let old = instructions(&image(&["--version", "v1.9.2"]));
+        assert!(!old.iter().any(|line| line.contains("image.version")), "old images have no such label");
         assert!(health.contains("--interval=1500ms") && health.ends_with(r#"CMD ["/opt/appsmith/healthcheck.sh"]"#));
     }
 }

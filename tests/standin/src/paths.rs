@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 pub const BINARY: &str = "/opt/standin/standin";
 /// What this image is.
 pub const INFO: &str = "/opt/appsmith/info.json";
+/// What an image is that is older than the file above.
+pub const OLD_VERSION: &str = "/opt/appsmith/rts/version.js";
 /// How this image behaves.
 pub const BEHAVIOUR: &str = "/opt/appsmith/standin.json";
 /// The container's `$TMP`.

@@ -5,6 +5,7 @@ use crate::broken::Broken;
 use crate::data::database::Database;
 use crate::data::redis::Redis;
 use crate::envfile::Settings;
+use crate::feature::Feature;
 use crate::paths::Volume;
 use crate::say;
 use std::collections::BTreeMap;
@@ -45,6 +46,10 @@ pub struct World {
     pub loading_page: AtomicBool,
     /// How long mongod takes to stop, in milliseconds at scale 1.
     pub mongod_stop_millis: AtomicU64,
+    /// Accounts that signed up since the start.
+    pub sign_ups: AtomicU64,
+    /// Failed connections by host of a data source.
+    pub connections: crate::throttle::Throttle,
     host: String,
 }
 
@@ -65,6 +70,8 @@ impl World {
             api_open: AtomicBool::default(),
             loading_page: AtomicBool::default(),
             mongod_stop_millis: AtomicU64::new(if slow { SLOW_MONGOD_STOP_MILLIS } else { MONGOD_STOP_MILLIS }),
+            sign_ups: AtomicU64::default(),
+            connections: crate::throttle::Throttle::default(),
             host: std::env::var("HOSTNAME").unwrap_or_else(|_| "standin".to_owned()),
         }
     }
@@ -92,7 +99,9 @@ impl World {
     /// One line of a program: to the container's log with the program's name, and to the program's own file.
     pub fn log(&self, program: &str, line: &str) {
         say::out(&format!("{program} stdout | {line}"));
-        let path = self.volume.logs(program).join(format!("{}-stdout.log", self.host));
+        let by_host = self.behaviour.version.has(Feature::Logs);
+        let name = if by_host { format!("{}-stdout.log", self.host) } else { format!("{program}-{}.log", self.host) };
+        let path = self.volume.logs(program).join(name);
         append(&path, line);
     }
 

@@ -1,6 +1,7 @@
 //! The CSRF rule: a request that changes something must prove that a script of ours, or no browser, sent it.
 
 use super::envelope::ApiError;
+use crate::feature::Feature;
 use crate::version::Version;
 use crate::world::World;
 use axum::body::{Body, to_bytes};
@@ -10,7 +11,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 
-const BODY_LIMIT_BYTES: usize = 150 << 20;
+/// The largest body that is taken.
+pub const BODY_LIMIT_BYTES: usize = 150 << 20;
 
 /// What the rule says of a request's head.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,7 +66,7 @@ fn judge(method: &Method, path: &str, headers: &HeaderMap, version: Version) -> 
     if text("x-requested-by") == "Appsmith" || is_json {
         return Verdict::Pass;
     }
-    if !version.checks_csrf_tokens() {
+    if !version.has(Feature::CsrfTokens) {
         let open = path.ends_with("/login") || path.ends_with("/users") || path.ends_with("/users/super");
         return if open { Verdict::Pass } else { Verdict::Refuse };
     }

@@ -1,102 +1,185 @@
-//! Data sources, and queries on them. Nothing is ever connected to: what counts is whether the credentials can be read.
+//! Data sources. Nothing is ever connected to: what counts is whether the credentials can be read.
 
 use super::caller::{Anyone, User};
 use super::envelope::{Answer, ApiError, created, ok};
-use super::{read, required, views, write};
+use super::{look, required, write};
+use crate::broken::Broken;
 use crate::data::database::Collection;
 use crate::data::documents::{self, text};
 use crate::data::ids::Numbers;
+use crate::data::role::Role;
 use crate::data::secret;
+use crate::feature::Feature;
 use crate::world::World;
 use axum::Json;
-use axum::extract::{Multipart, Query, State};
+use axum::extract::{Path, Query, State};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
+
+const BAD_PADDING: &str =
+    "Given final block not properly padded. Such issues can arise if a bad key is used during decryption.";
 
 /// The data sources of a workspace.
 pub async fn list(
     State(world): State<Arc<World>>,
-    _user: User,
+    User(caller): User,
     Query(query): Query<HashMap<String, String>>,
 ) -> Answer {
     let Some(id) = query.get("workspaceId") else {
         return Err(ApiError::bad_request("Please enter a valid parameter workspaceId."));
     };
-    ok(read(&world, |database| {
-        Ok(database.matching(Collection::Datasource, "workspaceId", id).map(views::datasource).collect())
+    ok(look(&world, &caller, |eye| {
+        // A viewer has no right to any: an empty list.
+        let may = eye.workspace_as(id, Role::Developer).is_ok();
+        let all = eye.database.matching(Collection::Datasource, "workspaceId", id).filter(|_| may);
+        Ok(all.map(|it| eye.datasource(it)).collect())
     })?)
 }
 
 /// Makes a data source.
-pub async fn create(State(world): State<Arc<World>>, _user: User, Json(body): Json<Value>) -> Answer {
+pub async fn create(State(world): State<Arc<World>>, User(caller): User, Json(body): Json<Value>) -> Answer {
     let (name, workspace) = (required(&body, "name")?, required(&body, "workspaceId")?);
-    let password = body.pointer("/datasourceStorages/unused_env/datasourceConfiguration/authentication/password");
-    let password = password.and_then(Value::as_str).unwrap_or_default();
+    look(&world, &caller, |eye| eye.workspace_as(workspace, Role::Developer).map(drop))?;
+    let given = configuration(&body);
+    let password = given.pointer("/authentication/password").and_then(Value::as_str).unwrap_or_default();
     let key = world.settings().encryption_key();
     let mut datasource =
         documents::datasource(&mut Numbers::random(), workspace, name, "postgres-plugin", password, &key);
     if let Some(plugin) = body.get("pluginId").filter(|id| id.is_string()) {
         datasource["pluginId"] = plugin.clone();
     }
-    let view = views::datasource(&datasource);
+    take_settings(&mut datasource, given);
+    let id = text(&datasource, "_id").to_owned();
     write(&world, |database| {
+        let mut others = database.matching(Collection::Datasource, "workspaceId", workspace);
+        if others.any(|other| text(other, "name") == name) {
+            return Err(ApiError::bad_request(&format!("A data source named {name} exists already.")));
+        }
+        drop(others);
         database.put(Collection::Datasource, datasource);
         Ok(())
     })?;
-    created(view)
+    created(shown(&world, &caller, &id)?)
 }
 
-/// Tests a stored data source: it fails if its credentials were encrypted with another key.
-pub async fn test(State(world): State<Arc<World>>, _user: User, Json(body): Json<Value>) -> Answer {
+/// Gives a data source another name.
+pub async fn rename(
+    State(world): State<Arc<World>>,
+    User(caller): User,
+    Path(id): Path<String>,
+    Json(body): Json<Value>,
+) -> Answer {
+    let name = required(&body, "name")?;
+    look(&world, &caller, |eye| eye.datasource_as(&id, Role::Developer).map(drop))?;
+    write(&world, |database| {
+        database.change(Collection::Datasource, &id, |datasource| datasource["name"] = json!(name));
+        Ok(())
+    })?;
+    ok(shown(&world, &caller, &id)?)
+}
+
+/// Deletes a data source that no query uses.
+pub async fn delete(State(world): State<Arc<World>>, User(caller): User, Path(id): Path<String>) -> Answer {
+    look(&world, &caller, |eye| eye.datasource_as(&id, Role::Developer).map(drop))?;
+    let view = shown(&world, &caller, &id)?;
+    write(&world, |database| {
+        if database.matching(Collection::NewAction, "datasourceId", &id).next().is_some() {
+            return Err(ApiError::unsupported("This data source is used by queries."));
+        }
+        database.remove(Collection::Datasource, |document| text(document, "_id") == id);
+        Ok(())
+    })?;
+    ok(view)
+}
+
+/// Connects a data source: its settings and its credentials.
+pub async fn set_storage(State(world): State<Arc<World>>, User(caller): User, Json(body): Json<Value>) -> Answer {
+    let id = required(&body, "datasourceId")?;
+    let given = &body["datasourceConfiguration"];
+    let password = given.pointer("/authentication/password").and_then(Value::as_str);
+    let before = look(&world, &caller, |eye| eye.datasource_as(id, Role::Developer).cloned())?;
+    let mut after = before.clone();
+    take_settings(&mut after, given);
+    if after != before && password.is_none() && world.behaviour.version.has(Feature::CredentialsAnew) {
+        return Err(ApiError::bad_request("Changed connection settings need the credentials again."));
+    }
+    let key = world.settings().encryption_key();
+    write(&world, |database| {
+        database.change(Collection::Datasource, id, |datasource| {
+            *datasource = after;
+            if let Some(password) = password {
+                datasource["encryptedPassword"] = json!(secret::encrypt(password, &key));
+            }
+            datasource["isConfigured"] = json!(body["isConfigured"] == true);
+        });
+        Ok(())
+    })?;
+    ok(shown(&world, &caller, id)?)
+}
+
+/// Tests a data source; secrets that are left out are those that are stored.
+pub async fn test(State(world): State<Arc<World>>, User(caller): User, Json(body): Json<Value>) -> Answer {
     let id = body.get("datasourceId").or_else(|| body.get("id")).and_then(Value::as_str).unwrap_or_default();
-    let readable = readable(&world, id)?;
-    let invalids: &[&str] = if readable {
-        &[]
-    } else {
-        &["Given final block not properly padded. Such issues can arise if a bad key is used during decryption."]
-    };
-    ok(json!({"success": readable, "invalids": invalids, "messages": []}))
+    let stored = look(&world, &caller, |eye| eye.datasource_as(id, Role::Developer).cloned())?;
+    let (host, now) = (text(&stored, "url"), Instant::now());
+    if world.connections.blocks(host, now) {
+        return Err(ApiError::too_many("Too many failed requests were made to this data source."));
+    }
+    let fresh = configuration(&body).pointer("/authentication/password").is_some_and(Value::is_string);
+    let success = is_reachable(&world, &stored) && (fresh || is_readable(&world, &stored));
+    if !success {
+        world.connections.count_failure(host, now, world.behaviour.pace);
+    }
+    let invalids: &[&str] = if success { &[] } else { &[BAD_PADDING] };
+    ok(json!({"success": success, "invalids": invalids, "messages": []}))
 }
 
-/// Runs a query: 200 in any case; `isExecutionSuccess` tells.
-pub async fn execute(State(world): State<Arc<World>>, caller: Anyone, mut parts: Multipart) -> Answer {
-    let mut request = Value::Null;
-    while let Some(part) = parts.next_field().await.map_err(|_| ApiError::bad_request("The form cannot be read."))? {
-        let name = part.name().unwrap_or_default().to_owned();
-        let bytes = part.bytes().await.map_err(|_| ApiError::bad_request("The form cannot be read."))?;
-        let parameter = name.strip_prefix('k').is_some_and(|rest| rest.parse::<u32>().is_ok());
-        match name.as_str() {
-            "executeActionDTO" => request = serde_json::from_slice(&bytes).unwrap_or_default(),
-            "parameterMap" => {}
-            _ if parameter || name.starts_with("blob:") => {}
-            other => return Err(ApiError::bad_request(&format!("Unexpected part {other}."))),
+/// The tables behind a data source.
+pub async fn structure(State(world): State<Arc<World>>, User(caller): User, Path(id): Path<String>) -> Answer {
+    let stored = look(&world, &caller, |eye| eye.datasource_as(&id, Role::Developer).cloned())?;
+    if !is_readable(&world, &stored) {
+        return ok(json!({"tables": [], "error": {"message": BAD_PADDING}}));
+    }
+    let column = |name: &str, kind: &str| json!({"name": name, "type": kind, "isAutogenerated": name == "id"});
+    let name = format!("public.{}", text(&stored, "databaseName"));
+    ok(json!({"tables": [{
+        "name": name, "type": "TABLE", "columns": [column("id", "int4"), column("name", "text")],
+        "keys": [{"name": "pk", "type": "primary key", "columnNames": ["id"]}], "templates": [],
+    }]}))
+}
+
+/// Can the stored credentials be used?
+pub fn is_readable(world: &World, stored: &Value) -> bool {
+    let key = world.settings().encryption_key();
+    is_reachable(world, stored) && secret::decrypt(text(stored, "encryptedPassword"), &key).is_some()
+}
+
+fn is_reachable(world: &World, stored: &Value) -> bool {
+    let configured = stored["isConfigured"] == true;
+    configured && !world.behaviour.is(&Broken::Datasource(text(stored, "name").to_owned()))
+}
+
+/// The configuration inside a body: of a storage, of a data source with storages, of an old data source.
+fn configuration(body: &Value) -> &Value {
+    let inside = body.pointer("/datasourceStorages/unused_env/datasourceConfiguration");
+    inside.unwrap_or(&body["datasourceConfiguration"])
+}
+
+fn take_settings(datasource: &mut Value, given: &Value) {
+    let fields = [
+        ("/authentication/username", "username"),
+        ("/authentication/databaseName", "databaseName"),
+        ("/endpoints/0/host", "url"),
+    ];
+    for (from, to) in fields {
+        if let Some(value) = given.pointer(from).filter(|value| value.is_string()) {
+            datasource[to] = value.clone();
         }
     }
-    let id = required(&request, "actionId")?;
-    let action = read(&world, |database| {
-        let missing = || ApiError::not_found("action", id);
-        let action = database.get(Collection::NewAction, id).ok_or_else(missing)?;
-        views::visible(database, &caller, text(action, "applicationId")).map_err(|_| missing())?;
-        Ok(action.clone())
-    })?;
-    if readable(&world, text(&action, "datasourceId"))? {
-        let row = json!({"query": action["name"], "rows": 3});
-        return ok(
-            json!({"isExecutionSuccess": true, "statusCode": "200 OK", "body": [row], "dataTypes": [{"dataType": "JSON"}]}),
-        );
-    }
-    ok(json!({
-        "isExecutionSuccess": false, "statusCode": "PE-DSE-4000", "title": "Datasource configuration is invalid",
-        "body": "the credentials of the data source cannot be decrypted", "errorType": "DATASOURCE_CONFIGURATION_ERROR",
-    }))
 }
 
-fn readable(world: &World, id: &str) -> Result<bool, ApiError> {
-    let key = world.settings().encryption_key();
-    read(world, |database| {
-        let datasource =
-            database.get(Collection::Datasource, id).ok_or_else(|| ApiError::not_found("datasource", id))?;
-        Ok(secret::decrypt(text(datasource, "encryptedPassword"), &key).is_some())
-    })
+fn shown(world: &World, caller: &Anyone, id: &str) -> Result<Value, ApiError> {
+    look(world, caller, |eye| Ok(eye.datasource(eye.datasource_as(id, Role::Developer)?)))
 }

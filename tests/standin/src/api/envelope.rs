@@ -79,6 +79,33 @@ impl ApiError {
         Self { data, ..Self::new(400, "AE-BAD-4002", "Version mismatch", message) }
     }
 
+    /// Only for administrators of the instance.
+    pub fn forbidden() -> Self {
+        Self::new(403, "AE-ACL-4003", "Unauthorized access", "Unauthorized access")
+    }
+
+    /// It is understood, and not done.
+    pub fn unsupported(message: &str) -> Self {
+        Self::new(400, "AE-APP-4007", "Unsupported operation", message)
+    }
+
+    /// A file is imported into an application that is connected to Git.
+    pub fn import_into_git() -> Self {
+        let message = "Cannot import into an application that is connected to Git.";
+        Self::new(400, "AE-APP-4040", "Unsupported operation", message)
+    }
+
+    /// An imported file is newer than this server.
+    pub fn newer_schema() -> Self {
+        let message = "The file was exported by a newer version of Appsmith. Please update this instance first.";
+        Self::new(400, "AE-JSN-4045", "Incompatible schema", message)
+    }
+
+    /// Too often. (The contract knows the status, not the code.)
+    pub fn too_many(message: &str) -> Self {
+        Self::new(429, "AE-TMR-4029", "Too many requests", message)
+    }
+
     /// A part that health asks for did not answer in time.
     pub fn timed_out(system: &str) -> Self {
         Self::new(408, "AE-APP-4080", "Health check failed", format!("{system} connection timed out."))

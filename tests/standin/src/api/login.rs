@@ -1,13 +1,15 @@
 //! Sessions: login, logout, and who am I.
 
-use super::caller::{Anyone, cookie};
+use super::caller::{Anyone, cookie, password_matches};
 use super::envelope::{ApiError, ok};
 use super::read;
 use crate::broken::Broken;
 use crate::data::database::Collection;
 use crate::data::documents::text;
-use crate::data::{ids, secret};
+use crate::data::ids;
+use crate::data::role::Role;
 use crate::failure::Failure;
+use crate::feature::Feature;
 use crate::time::Moment;
 use crate::world::World;
 use axum::extract::{Form, Query, State};
@@ -45,8 +47,7 @@ pub async fn login(
         return refuse(&format!("&message={TOO_MANY}"));
     }
     let user = read(&world, |database| Ok(database.matching(Collection::User, "email", &email).next().cloned()))?;
-    let matches = |user: &Value| secret::password_hash(&given.password, text(user, "salt")) == text(user, "password");
-    match user.filter(matches) {
+    match user.filter(|user| password_matches(user, &given.password)) {
         Some(user) if !world.behaviour.is(&Broken::Login) => {
             with_redis(&world, |redis| redis.forgive(&email))?;
             let target = query.get("redirectUrl").cloned().or_else(|| header_text(&headers, "redirecturl"));
@@ -72,7 +73,7 @@ pub async fn logout(State(world): State<Arc<World>>, caller: Anyone) -> Result<R
 /// `users/me`, for anonymous callers too.
 pub async fn me(State(world): State<Arc<World>>, headers: HeaderMap, caller: Anyone) -> Result<Response, ApiError> {
     let view = me_view(&world, &caller)?;
-    let token = (world.behaviour.version.checks_csrf_tokens() && cookie(&headers, "XSRF-TOKEN").is_none())
+    let token = (world.behaviour.version.has(Feature::CsrfTokens) && cookie(&headers, "XSRF-TOKEN").is_none())
         .then(|| (header::SET_COOKIE, format!("XSRF-TOKEN={}; Path=/; SameSite=Lax", ids::uuid())));
     Ok((AppendHeaders(token), ok(view)).into_response())
 }
@@ -84,12 +85,20 @@ pub fn me_view(world: &World, caller: &Anyone) -> Result<Value, ApiError> {
         Some(user) => json!({
             "email": user["email"], "username": user["email"], "name": user["name"], "isAnonymous": false,
             "isSuperUser": user["isSuperUser"], "adminSettingsVisible": user["isSuperUser"], "isEmptyInstance": empty,
-            "isConfigurable": true, "enableTelemetry": false,
+            "isConfigurable": true, "enableTelemetry": false, "emailVerified": true, "role": "developer",
+            "workspaceIds": caller_workspaces(world, user)?,
         }),
         None => json!({
             "email": "anonymousUser", "username": "anonymousUser", "name": "anonymousUser", "isAnonymous": true,
             "isSuperUser": false, "adminSettingsVisible": false, "isEmptyInstance": empty,
         }),
+    })
+}
+
+fn caller_workspaces(world: &World, user: &Value) -> Result<Vec<String>, ApiError> {
+    read(world, |database| {
+        let mine = |workspace: &&Value| Role::of_user(workspace, text(user, "_id")).is_some();
+        Ok(database.all(Collection::Workspace).filter(mine).map(|it| text(it, "_id").to_owned()).collect())
     })
 }
 

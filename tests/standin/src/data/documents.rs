@@ -2,7 +2,7 @@
 
 use super::database::{Collection, Database};
 use super::ids::Numbers;
-use super::secret;
+use super::{role, secret};
 use serde_json::{Value, json};
 
 /// Data source kinds: package name, shown name, type.
@@ -35,9 +35,10 @@ pub fn user(numbers: &mut Numbers, email: &str, name: &str, password: &str, is_s
     json!({"_id": numbers.object_id(), "email": email, "name": name, "salt": salt, "password": hash, "isSuperUser": is_super})
 }
 
-/// A workspace.
+/// A workspace without members.
 pub fn workspace(numbers: &mut Numbers, name: &str) -> Value {
-    json!({"_id": numbers.object_id(), "name": name, "slug": slug(name)})
+    let (id, groups) = (numbers.object_id(), role::groups(numbers));
+    json!({"_id": id, "name": name, "slug": slug(name), "permissionGroups": groups, "members": []})
 }
 
 /// An application without pages, in the shape of the given data format.
@@ -69,14 +70,19 @@ pub fn list_page(application: &mut Value, page_id: &str) {
     pages.push(entry);
 }
 
-/// A query on a data source.
+/// A query on a data source. What it needs from the page stands in its text as `{{…}}`.
 pub fn action(numbers: &mut Numbers, page: &Value, name: &str, datasource: &Value, body: &str) -> Value {
     let id = numbers.object_id();
     json!({
-        "_id": id, "baseId": id, "name": name, "body": body, "jsonPathKeys": [], "timeoutInMillisecond": 10_000,
+        "_id": id, "baseId": id, "name": name, "body": body, "jsonPathKeys": bindings(body), "timeoutInMillisecond": 10_000,
         "applicationId": page.get("applicationId"), "pageId": page.get("_id"), "datasourceId": datasource.get("_id"),
         "pluginId": datasource.get("pluginId"), "pluginType": "DB",
     })
+}
+
+/// The bindings in a query's text, such as `Table1.selectedRow.id`.
+fn bindings(body: &str) -> Vec<&str> {
+    body.split("{{").skip(1).filter_map(|rest| rest.split_once("}}").map(|(binding, _)| binding.trim())).collect()
 }
 
 /// A JS object.
@@ -121,6 +127,12 @@ pub fn text<'a>(document: &'a Value, field: &str) -> &'a str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bindings_are_found_in_a_querys_text() {
+        assert_eq!(bindings("WHERE a = {{ Table1.id }} AND b = {{Input1.text}}"), ["Table1.id", "Input1.text"]);
+        assert!(bindings("SELECT 1").is_empty());
+    }
 
     #[test]
     fn names_become_slugs_and_the_first_page_is_the_default() {

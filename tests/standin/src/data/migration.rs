@@ -3,8 +3,8 @@
 use super::database::{Collection, Database};
 use super::documents::{put_plugins, text};
 use super::ids::Numbers;
+use super::spoil;
 use crate::behaviour::Behaviour;
-use crate::broken::Broken;
 use crate::time::Moment;
 use serde_json::{Value, json};
 
@@ -59,7 +59,7 @@ pub fn apply(database: &mut Database, unit: &Unit, behaviour: &Behaviour) {
                 database.change(Collection::Application, &id, |application| reshape(application, *format));
             }
         }
-        Unit::Release(_) => lose(database, behaviour),
+        Unit::Release(_) => spoil::spoil(database, behaviour),
     }
     note(database, unit, &Moment::now().iso());
 }
@@ -103,26 +103,6 @@ pub fn reshape(application: &mut Value, format: u32) {
     }
     fields.insert("format".to_owned(), json!(format));
     fields.insert("migrations".to_owned(), json!((super::marker::UNMARKED + 1..=format).collect::<Vec<_>>()));
-}
-
-/// A broken migration loses applications.
-fn lose(database: &mut Database, behaviour: &Behaviour) {
-    for way in &behaviour.broken {
-        let Broken::LoseApp(name) = way else { continue };
-        let doomed: Vec<String> =
-            database.matching(Collection::Application, "name", name).map(|app| text(app, "_id").to_owned()).collect();
-        for id in doomed {
-            remove_application(database, &id);
-        }
-    }
-}
-
-/// Removes an application and all that belongs to it.
-pub fn remove_application(database: &mut Database, id: &str) {
-    database.remove(Collection::Application, |document| text(document, "_id") == id);
-    for collection in [Collection::NewPage, Collection::NewAction, Collection::ActionCollection] {
-        database.remove(collection, |document| text(document, "applicationId") == id);
-    }
 }
 
 #[cfg(test)]

@@ -15,4 +15,6 @@ pub mod lockfile;
 pub mod marker;
 pub mod migration;
 pub mod redis;
+pub mod role;
 pub mod secret;
+pub mod spoil;

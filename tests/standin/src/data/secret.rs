@@ -24,6 +24,11 @@ pub fn password_hash(password: &str, salt: &str) -> String {
     hex(&Sha256::digest(format!("{salt}:{password}")))
 }
 
+/// A password that nobody knows.
+pub fn unguessable() -> String {
+    super::ids::uuid()
+}
+
 fn tag(plain: &[u8], key: &str) -> String {
     let digest = Sha256::new().chain_update("tag").chain_update(key).chain_update(plain).finalize();
     hex(digest.get(..8).unwrap_or_default())

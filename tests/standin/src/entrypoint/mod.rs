@@ -46,7 +46,8 @@ pub fn run() -> Result<u8> {
 async fn live() -> Result<u8> {
     let mut stop = Stop::listen()?;
     let behaviour = Behaviour::load()?;
-    let info = std::fs::read_to_string(paths::INFO).map_err(Failure::at("read", Path::new(paths::INFO)))?;
+    // Old images have none.
+    let info = crate::data::file::text(Path::new(paths::INFO))?.unwrap_or_default();
     let container = envfile::container_variables(std::env::vars());
     let world = Arc::new(World::new(Volume::at(paths::STACKS), behaviour, info, container));
     let specs = tokio::select! {
@@ -71,7 +72,9 @@ async fn prepare(world: &Arc<World>) -> Result<Vec<spec::Spec>> {
     tree::make_settings(volume, behaviour.version)?;
     let settings = Settings::load(volume, behaviour.version, &world.container)?;
     *lock(&world.settings) = settings.clone();
-    say::out(&one_line(&world.info));
+    if !world.info.is_empty() {
+        say::out(&one_line(&world.info));
+    }
     if (pace.factor() - 1.0).abs() > f64::EPSILON {
         say::out(&format!("stand-in: every delay is scaled by {}", pace.factor()));
     }
@@ -108,7 +111,7 @@ async fn prepare(world: &Arc<World>) -> Result<Vec<spec::Spec>> {
     }
     tree::fill_up_settings(volume, behaviour.version)?;
     tree::make_directories(volume)?;
-    Ok(spec::programs(behaviour.version, &settings, postgres))
+    Ok(spec::programs(behaviour.version, behaviour.open, &settings, postgres))
 }
 
 /// Phases 2 to 4, and the stop.

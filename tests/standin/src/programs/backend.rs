@@ -79,6 +79,12 @@ async fn boot(world: &World, born: Instant) -> Result<()> {
     let migration_secs = if units.is_empty() { PLAIN_SECS } else { MIGRATION_SECS };
     let ready = born + pace.secs(START_SECS + migration_secs);
     migrate(world, &units, born + pace.secs(START_SECS), ready).await?;
+    for way in &world.behaviour.broken {
+        if let Broken::MigrationLog(word) = way {
+            world.log("backend", &format!("ERROR Mongock: {word} MIGRATION - ChangeUnit[id=page-layouts]"));
+            world.log("backend", "ERROR io.mongock.runner: error executing the migration, it is given up");
+        }
+    }
     if world.behaviour.is(&Broken::NeverReady) {
         world.log("backend", "INFO Mongock: change unit still running");
         std::future::pending::<()>().await;
@@ -124,7 +130,7 @@ async fn take_mongock_lock(world: &World) -> Result<()> {
     let held = world.mongo().as_ref().is_some_and(|database| database.all(Collection::MongockLock).next().is_some());
     if held {
         world.log("backend", "INFO Mongock: lock is held by other process, waiting for it to expire");
-        tokio::time::sleep(world.behaviour.pace.secs(60.0)).await;
+        tokio::time::sleep(world.behaviour.pace.secs(world.behaviour.open.mongock_lock_secs)).await;
     }
     let lock = json!({"_id": "lock", "key": "DEFAULT_KEY", "status": "LOCK_HELD", "since": Moment::now().iso()});
     with_database(world, |database| database.put(Collection::MongockLock, lock))?;

@@ -10,10 +10,17 @@ mod postgres;
 mod redis;
 mod rts;
 
+use crate::broken::Broken;
 use crate::supervisor::quit::Quit;
-use crate::supervisor::spec::Kind;
+use crate::supervisor::spec::{Kind, Spec};
 use crate::world::World;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Seconds that a program in a restart loop lives after it is RUNNING, and the least that it lives in all.
+const LOOP_SECS: f64 = 10.0;
+const SHORTEST_LIFE: Duration = Duration::from_millis(500);
 
 /// How a program ended: its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +39,24 @@ pub async fn run(kind: Kind, world: Arc<World>, pid: u32, quit: Quit) -> Death {
             world.log("mcp", "MCP server listening");
             idle(&quit).await
         }
-        Kind::Stdout => idle(&quit).await,
+        Kind::Stdout | Kind::Idle => idle(&quit).await,
+    }
+}
+
+/// Runs a program that exits a moment after it is RUNNING, if it is told to do so.
+pub async fn run_or_fail(spec: Spec, world: Arc<World>, pid: u32, quit: Quit) -> Death {
+    let looping = world.behaviour.is(&Broken::RestartLoop(spec.name.to_owned()));
+    let life = world.behaviour.pace.secs(spec.start_secs + LOOP_SECS).max(SHORTEST_LIFE);
+    let program = run(spec.kind, Arc::clone(&world), pid, quit);
+    if !looping {
+        return program.await;
+    }
+    match timeout(life, program).await {
+        Ok(death) => death,
+        Err(_) => {
+            world.log(spec.name, "fatal: unexpected end of the program");
+            Death(1)
+        }
     }
 }
 

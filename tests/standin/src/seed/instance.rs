@@ -5,6 +5,7 @@ use crate::data::database::{Collection, Database};
 use crate::data::documents::{self, text};
 use crate::data::ids::Numbers;
 use crate::data::migration;
+use crate::data::role::{self, Role};
 use crate::failure::Result;
 use serde_json::{Value, json};
 
@@ -65,19 +66,29 @@ pub struct Repository {
 }
 
 /// Fills the database. Every change unit of the image counts as having run.
-pub fn fill(database: &mut Database, baked: &Baked, apps: usize, key: &str, numbers: &mut Numbers) -> Result<Made> {
+pub fn fill(
+    database: &mut Database,
+    baked: &Baked,
+    apps: usize,
+    pages: Option<usize>,
+    key: &str,
+    numbers: &mut Numbers,
+) -> Result<Made> {
     migration::initialise(database, numbers);
     let behaviour = baked.in_environment(None, None)?;
     for unit in migration::pending(database, &behaviour) {
         migration::note(database, &unit, MADE_AT);
     }
     database.remove(Collection::MongockLock, |_| true);
-    database.put(Collection::User, documents::user(numbers, ADMIN_EMAIL, "Admin", ADMIN_PASSWORD, true));
-    database.put(Collection::User, documents::user(numbers, "viewer@standin.test", "Viewer", "viewer-password", false));
+    let admin = documents::user(numbers, ADMIN_EMAIL, "Admin", ADMIN_PASSWORD, true);
+    let viewer = documents::user(numbers, "viewer@standin.test", "Viewer", "viewer-password", false);
+    let accounts = [(admin, Role::Administrator), (viewer, Role::Viewer)];
+    accounts.iter().for_each(|(account, _)| database.put(Collection::User, account.clone()));
     let mut made = Made::default();
     let mut workspaces = Vec::new();
     for name in WORKSPACES {
-        let workspace = documents::workspace(numbers, name);
+        let mut workspace = documents::workspace(numbers, name);
+        accounts.iter().for_each(|(account, role)| role::assign(&mut workspace, text(account, "_id"), Some(*role)));
         let id = text(&workspace, "_id").to_owned();
         database.put(Collection::Workspace, workspace);
         let sources: Vec<Value> = SOURCES
@@ -97,10 +108,12 @@ pub fn fill(database: &mut Database, baked: &Baked, apps: usize, key: &str, numb
         application["lastDeployedAt"] = json!(MADE_AT);
         application["isPublic"] = json!(index == 1);
         let id = text(&application, "_id").to_owned();
-        for page in PAGES.iter().take(2 + index % 3) {
-            let page = put_page(database, numbers, &id, page, baked.format, sources);
+        for page in 0..pages.unwrap_or(2 + index % 3) {
+            let page = numbered(&PAGES, page, "Page");
+            let page = put_page(database, numbers, &id, &page, baked.format, sources);
             documents::list_page(&mut application, &page);
         }
+        put_dangerous_query(database, numbers, &application, sources);
         if index < CONNECTED_COUNT {
             let repository =
                 Repository { workspace: workspace.clone(), application: id.clone(), name: documents::slug(&name) };
@@ -114,14 +127,19 @@ pub fn fill(database: &mut Database, baked: &Baked, apps: usize, key: &str, numb
 }
 
 fn application_name(index: usize) -> String {
-    let name = NAMES.get(index % NAMES.len()).unwrap_or(&"Application");
-    match index / NAMES.len() {
+    numbered(&NAMES, index, "Application")
+}
+
+/// The names in turn, from the second round on with its number.
+fn numbered(names: &[&str], index: usize, without: &str) -> String {
+    let name = names.get(index % names.len()).unwrap_or(&without);
+    match index / names.len() {
         0 => (*name).to_owned(),
         round => format!("{name} {}", round + 1),
     }
 }
 
-/// A page with widgets, two queries and a JS object. Says its id.
+/// A page with widgets, a query that reads and runs on load, one that writes, and a JS object. Says its id.
 fn put_page(
     database: &mut Database,
     numbers: &mut Numbers,
@@ -133,12 +151,18 @@ fn put_page(
     let mut dsl = documents::empty_dsl(format);
     let widgets: Vec<Value> = (1..=4 + numbers.below(5)).map(|number| widget(numbers, number)).collect();
     dsl["children"] = json!(widgets);
-    let on_load = json!([[{"name": format!("get{name}"), "pluginType": "DB", "timeoutInMillisecond": 10_000}]]);
-    let page = documents::page(numbers, application, name, &dsl, &on_load);
-    for verb in ["get", "update"] {
+    let mut page = documents::page(numbers, application, name, &dsl, &json!([]));
+    let table = documents::slug(name);
+    let texts = [
+        ("get", format!("SELECT * FROM {table} WHERE id > {} LIMIT 10", numbers.below(1000))),
+        ("update", format!("UPDATE {table} SET name = {{{{Input1.text}}}} WHERE id = {{{{Table1.selectedRow.id}}}}")),
+    ];
+    for (verb, body) in texts {
         let Some(source) = numbers.pick(sources).cloned() else { continue };
-        let body = format!("SELECT * FROM {} WHERE id = {} LIMIT 10", documents::slug(name), numbers.below(1000));
         let action = documents::action(numbers, &page, &format!("{verb}{name}"), &source, &body);
+        if verb == "get" {
+            run_on_load(&mut page, &action);
+        }
         database.put(Collection::NewAction, action);
     }
     let body =
@@ -148,6 +172,27 @@ fn put_page(
     let id = text(&page, "_id").to_owned();
     database.put(Collection::NewPage, page);
     id
+}
+
+fn run_on_load(page: &mut Value, action: &Value) {
+    let entry = json!({
+        "id": action["_id"], "name": action["name"], "pluginType": "DB", "jsonPathKeys": [],
+        "timeoutInMillisecond": action["timeoutInMillisecond"], "confirmBeforeExecute": false,
+    });
+    for side in ["unpublishedPage", "publishedPage"] {
+        page[side]["layouts"][0]["layoutOnLoadActions"] = json!([[entry]]);
+    }
+}
+
+/// On the first page, `delete_<thing>`: it needs no value from the page, and must never be run by a checker.
+fn put_dangerous_query(database: &mut Database, numbers: &mut Numbers, application: &Value, sources: &[Value]) {
+    let page = database.get(Collection::NewPage, text(&application["pages"][0], "id")).cloned();
+    let (Some(page), Some(source)) = (page, sources.first()) else { return };
+    let table = text(application, "slug").replace('-', "_");
+    let name = format!("delete_{}", table.trim_end_matches('s'));
+    let mut action = documents::action(numbers, &page, &name, source, &format!("DELETE FROM {table}"));
+    action["confirmBeforeExecute"] = json!(true);
+    database.put(Collection::NewAction, action);
 }
 
 fn widget(numbers: &mut Numbers, number: u64) -> Value {

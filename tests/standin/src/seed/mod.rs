@@ -24,6 +24,7 @@ pub fn run(words: &[String]) -> Result<()> {
     let mut options = Options::read(words)?;
     let root = options.one::<String>("root")?.unwrap_or_else(|| STACKS.to_owned());
     let apps: usize = options.one("apps")?.unwrap_or(4);
+    let pages: Option<usize> = options.one("pages")?;
     let megabytes: u64 = options.one("megabytes")?.unwrap_or(0);
     let seed: u64 = options.one("seed")?.unwrap_or(1);
     let baked = if options.has("version") { Baked::take(&mut options)? } else { of_this_image(&mut options)? };
@@ -31,7 +32,7 @@ pub fn run(words: &[String]) -> Result<()> {
     let volume = Volume::at(root);
     refuse_a_used_volume(&volume)?;
     let began = Instant::now();
-    let names = fill(&volume, &baked, apps, megabytes, seed)?;
+    let names = fill(&volume, &baked, apps, pages, megabytes, seed)?;
     say::out(&format!(
         "seeded {} applications and {megabytes} MB in {:.1} s",
         names.len(),
@@ -42,8 +43,15 @@ pub fn run(words: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Fills a volume and says the names of the applications.
-pub fn fill(volume: &Volume, baked: &Baked, apps: usize, megabytes: u64, seed: u64) -> Result<Vec<String>> {
+/// Fills a volume and says the names of the applications. Without `pages` they have two to four each.
+pub fn fill(
+    volume: &Volume,
+    baked: &Baked,
+    apps: usize,
+    pages: Option<usize>,
+    megabytes: u64,
+    seed: u64,
+) -> Result<Vec<String>> {
     let mut numbers = Numbers::seeded(seed);
     let version = baked.version.parse().map_err(Failure::new)?;
     tree::make_directories(volume)?;
@@ -53,7 +61,7 @@ pub fn fill(volume: &Volume, baked: &Baked, apps: usize, megabytes: u64, seed: u
     tree::make_postgres(volume)?;
     let key = key_of(&settings)?;
     let mut database = Database::open(&volume.mongodb())?;
-    let made = instance::fill(&mut database, baked, apps, &key, &mut numbers)?;
+    let made = instance::fill(&mut database, baked, apps, pages, &key, &mut numbers)?;
     database.commit()?;
     for repository in &made.repositories {
         git::make(&volume.git_storage(), repository, &mut numbers)?;
@@ -105,7 +113,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let volume = Volume::at(dir.path());
         let baked = Baked::take(&mut Options::read(&[]).unwrap()).unwrap();
-        fill(&volume, &baked, 5, 2, seed).unwrap();
+        fill(&volume, &baked, 5, None, 2, seed).unwrap();
         (dir, volume, baked)
     }
 

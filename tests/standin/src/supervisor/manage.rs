@@ -120,7 +120,7 @@ impl Manager {
         log("INFO", &format!("spawned: '{}' with pid {}", spec.name, self.pid));
         let (bell, quit) = quit::bell();
         // Dropping this future is the SIGKILL of the stand-in: nothing of the program runs after it.
-        let mut process = pin!(programs::run(spec.kind, Arc::clone(&self.world), self.pid, quit));
+        let mut process = pin!(programs::run_or_fail(spec, Arc::clone(&self.world), self.pid, quit));
         let mut proven = pin!(sleep(pace.secs(spec.start_secs)));
         loop {
             let starting = self.view.state() == State::Starting;

@@ -154,7 +154,7 @@ mod tests {
         crate::entrypoint::tree::make_directories(&volume).unwrap();
         crate::entrypoint::tree::make_settings(&volume, behaviour.version).unwrap();
         let settings = Settings::load(&volume, behaviour.version, &BTreeMap::new()).unwrap();
-        let mut specs = spec::programs(behaviour.version, &settings, true);
+        let mut specs = spec::programs(behaviour.version, behaviour.open, &settings, true);
         specs.retain(|spec| kinds.contains(&spec.kind));
         let world = Arc::new(World::new(volume, behaviour, String::new(), BTreeMap::new()));
         let supervisor = Supervisor::start(&world, specs);

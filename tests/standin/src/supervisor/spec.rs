@@ -1,6 +1,8 @@
 //! The table of programs: names, priorities and times of the real supervisor configuration.
 
 use crate::envfile::Settings;
+use crate::feature::Feature;
+use crate::open::Open;
 use crate::version::Version;
 
 /// Attempts after the first one, before a program is given up.
@@ -27,6 +29,8 @@ pub enum Kind {
     Postgres,
     /// The event listener that forwards output.
     Stdout,
+    /// Runs, and is never asked anything.
+    Idle,
 }
 
 /// One program.
@@ -49,7 +53,7 @@ const fn spec(kind: Kind, name: &'static str, priority: u32, start_secs: f64) ->
 }
 
 /// The programs of a container of that version with those settings. `postgres` tells whether its data could be made.
-pub fn programs(version: Version, settings: &Settings, postgres: bool) -> Vec<Spec> {
+pub fn programs(version: Version, open: Open, settings: &Settings, postgres: bool) -> Vec<Spec> {
     let mut all = vec![
         spec(Kind::Stdout, "stdout", 0, 1.0),
         spec(Kind::Rts, "rts", 15, 0.0),
@@ -62,8 +66,14 @@ pub fn programs(version: Version, settings: &Settings, postgres: bool) -> Vec<Sp
     if settings.mongodb_is_local() {
         all.push(spec(Kind::Mongodb, "mongodb", 10, 10.0));
     }
-    if version.has_mcp() {
+    if version.has(Feature::Mcp) {
         all.push(spec(Kind::Mcp, "mcp", 16, 5.0));
+    }
+    if !version.has(Feature::Logs) {
+        all.push(spec(Kind::Idle, "cron", 35, 0.0));
+    }
+    if open.ee_programs {
+        all.extend([spec(Kind::Idle, "keycloak", 22, 1.0), spec(Kind::Idle, "temporal", 23, 1.0)]);
     }
     if postgres {
         all.push(spec(Kind::Postgres, "postgres", 999, 1.0));

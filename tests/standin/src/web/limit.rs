@@ -24,6 +24,11 @@ pub struct Limiter {
 }
 
 impl Limiter {
+    /// No limit: nginx had none.
+    pub fn off() -> Self {
+        Self { per_second: None, recent: Mutex::default() }
+    }
+
     /// By `APPSMITH_RATE_LIMIT`: a number, or `disabled`.
     pub fn for_settings(settings: &Settings, container: &BTreeMap<String, String>) -> Self {
         let given = container.get("APPSMITH_RATE_LIMIT").map(String::as_str).or(settings.get("APPSMITH_RATE_LIMIT"));

@@ -1,8 +1,8 @@
-//! The web server in front (Caddy, in the real container): pages, `/info`, limits, and the way to the API.
+//! The web server in front (Caddy, in old images nginx): pages, `/info`, limits, and the way to the API.
 //!
 //! ```text
 //! request -> request id -> rate limit -> /info | /api/… -> 502 unless the backend is open -> api
-//!                                              | /static/… 404
+//!                                              | /static/… the two files of the front end, else 404
 //!                                              | anything else: loading page or app, always 200
 //! ```
 
@@ -10,7 +10,10 @@ mod limit;
 mod request_id;
 
 use crate::api;
+use crate::behaviour::Behaviour;
+use crate::broken::Broken;
 use crate::failure::{Failure, Result};
+use crate::feature::Feature;
 use crate::supervisor::quit::{Bell, Quit, bell};
 use crate::world::World;
 use axum::Router;
@@ -27,6 +30,8 @@ use tokio::net::TcpListener;
 
 const LOADING: &str = include_str!("loading.html");
 const APP: &str = include_str!("app.html");
+const STYLE: &str = include_str!("app.css");
+const SCRIPT: &str = include_str!("app.js");
 
 /// A web server that runs until it is closed.
 #[derive(Debug)]
@@ -62,9 +67,15 @@ async fn serve(listener: TcpListener, router: Router, quit: Quit) {
 /// Everything that the port answers.
 pub fn router(world: &Arc<World>) -> Router {
     let backend = |router: Router| router.layer(middleware::from_fn_with_state(Arc::clone(world), only_while_open));
-    let limiter = Arc::new(limit::Limiter::for_settings(&world.settings(), &world.container));
-    Router::new()
-        .route("/info", any(info))
+    let caddy = world.behaviour.version.has(Feature::Caddy);
+    let limiter =
+        if caddy { limit::Limiter::for_settings(&world.settings(), &world.container) } else { limit::Limiter::off() };
+    let limiter = Arc::new(limiter);
+    // nginx knew no /info: the page came, as for any other path.
+    let router = if caddy { Router::new().route("/info", any(info)) } else { Router::new() };
+    router
+        .route("/static/css/app.css", any(|| async { text("text/css", STYLE) }))
+        .route("/static/js/app.js", any(|| async { text("text/javascript", SCRIPT) }))
         .route("/static/{*path}", any(|| async { plain(StatusCode::NOT_FOUND) }))
         .route("/rts/{*path}", any(rts))
         .fallback(page)
@@ -81,7 +92,21 @@ fn plain(status: StatusCode) -> Response {
 }
 
 async fn only_while_open(State(world): State<Arc<World>>, request: Request, next: Next) -> Response {
-    if world.api_is_open() { next.run(request).await } else { plain(StatusCode::BAD_GATEWAY) }
+    if world.api_is_open() {
+        next.run(request).await
+    } else if world.behaviour.version.has(Feature::Caddy) {
+        plain(StatusCode::BAD_GATEWAY)
+    } else {
+        let title = "502 Bad Gateway";
+        let page = format!(
+            "<html>\r\n<head><title>{title}</title></head>\r\n<body><center><h1>{title}</h1></center><hr><center>nginx</center></body>\r\n</html>\r\n"
+        );
+        (StatusCode::BAD_GATEWAY, text("text/html", page)).into_response()
+    }
+}
+
+fn text(kind: &'static str, body: impl IntoResponse) -> Response {
+    ([(header::CONTENT_TYPE, kind)], body).into_response()
 }
 
 async fn info(State(world): State<Arc<World>>) -> Response {
@@ -93,9 +118,20 @@ async fn rts(State(world): State<Arc<World>>) -> Response {
 }
 
 async fn page(State(world): State<Arc<World>>) -> Response {
-    let html = if world.loading_page.load(Ordering::SeqCst) { LOADING } else { APP };
+    let html = if world.loading_page.load(Ordering::SeqCst) { LOADING.to_owned() } else { app(&world.behaviour) };
     let html = html.replace("{{version}}", &world.behaviour.version.to_string());
-    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response()
+    text("text/html; charset=utf-8", html)
+}
+
+/// The front end's page. It may be broken although the API is well.
+fn app(behaviour: &Behaviour) -> String {
+    let faults = [(Broken::BlankPage, "blank-page"), (Broken::ConsoleError, "console-error")];
+    let fault = faults.iter().find(|(way, _)| behaviour.is(way)).map(|(_, name)| *name);
+    let consolidated = behaviour.version.has(Feature::ConsolidatedView);
+    let missing = behaviour.is(&Broken::MissingAsset);
+    let more = if missing { r#"<script defer src="/static/js/widgets.5f3a1c.chunk.js"></script>"# } else { "" };
+    let boot = serde_json::json!({"consolidated": consolidated, "fault": fault});
+    APP.replace("{{boot}}", &boot.to_string()).replace("{{more}}", more)
 }
 
 #[cfg(test)]
@@ -136,6 +172,7 @@ mod tests {
         assert!(get(address, "/any/page").await.contains("id=\"loading\""));
         assert!(get(address, "/info").await.ends_with("{\"version\":\"v1.99\"}"));
         assert!(get(address, "/static/gone.js").await.starts_with("HTTP/1.1 404"));
+        assert!(get(address, "/static/js/app.js").await.contains("runOnLoad"));
 
         world.api_open.store(true, Ordering::SeqCst);
         world.loading_page.store(false, Ordering::SeqCst);
@@ -146,5 +183,17 @@ mod tests {
         bell.ring();
         server.await.unwrap();
         assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    #[test]
+    fn the_front_end_can_be_broken_while_the_api_is_well() {
+        let app = |broken: &str| {
+            let baked = Baked::take(&mut Options::read(&[]).unwrap()).unwrap();
+            app(&baked.in_environment(None, Some(broken)).unwrap())
+        };
+        assert!(app("").contains(r#""fault":null"#) && !app("").contains("chunk"));
+        assert!(app("blank-page").contains(r#""fault":"blank-page""#));
+        assert!(app("console-error").contains(r#""fault":"console-error""#));
+        assert!(app("missing-asset").contains("chunk.js"));
     }
 }
