@@ -297,6 +297,7 @@ fn instances(config: &Config) -> Result<BTreeMap<InstanceName, Arc<dyn InstanceA
                     ready: ready.clone(),
                     checks,
                     test_datasources: config.smoke.datasources,
+                    pages_in_browser: checks::in_browser(config),
                     quick_mongod_stop: true,
                 })
                 .map_err(failed)?,

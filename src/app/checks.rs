@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::config::{self, CheckKind, Config};
+use crate::config::{self, AppsmithPages, CheckKind, Config, Kind};
+use crate::instance::appsmith::{PagesInBrowser, Which};
 use crate::model::allow::AllowChange;
 use crate::smoke::browser::{Allow, BrowserCheck, Browsing, WaitFor};
 use crate::smoke::exec::ExecCheck;
@@ -30,6 +31,7 @@ pub(super) fn of(config: &Config, instance: &config::Instance) -> Checks {
                 let console = allow_console.into_iter().map(Allow::Console);
                 checks.pages.push(BrowserCheck {
                     name,
+                    title: None,
                     url: path,
                     wait_for: selector.map_or(WaitFor::NetworkIdle, WaitFor::Selector),
                     limit,
@@ -39,7 +41,7 @@ pub(super) fn of(config: &Config, instance: &config::Instance) -> Checks {
             }
         }
     }
-    if !checks.pages.is_empty() {
+    if !checks.pages.is_empty() || instance.kind == Kind::Appsmith && in_browser(config).which != Which::None {
         checks.browsing = Some(browsing(config));
     }
     checks
@@ -62,6 +64,16 @@ pub(super) fn browsing(config: &Config) -> Browsing {
         memory_limit_bytes: ours.memory_limit.0,
         pages_at_once: ours.pages_at_once.into(),
     }
+}
+
+/// Which pages of an Appsmith are opened although no check names them.
+pub(super) fn in_browser(config: &Config) -> PagesInBrowser {
+    let which = match config.smoke.browser.appsmith_pages {
+        AppsmithPages::None => Which::None,
+        AppsmithPages::First => Which::First,
+        AppsmithPages::All => Which::All,
+    };
+    PagesInBrowser { which, limit: config.smoke.browser.timeout }
 }
 
 /// What may differ from how it was before.

@@ -15,6 +15,7 @@ use crate::model::part::{Cover, PartPlan, cover_of, mounts_of};
 use crate::model::verdict::READY_CHECK;
 use crate::model::version::Version;
 use crate::smoke::album::Album;
+use crate::smoke::browser::look_through;
 use crate::smoke::http::direct_client;
 use crate::smoke::{Checks, Ground};
 use crate::stream::BoxError;
@@ -237,7 +238,11 @@ impl InstanceAdapter for Generic {
             None => SeenResult::Fail { reason: "its container is gone".into() },
         };
         seen.checks.insert(READY_CHECK.into(), Seen { title: format!("`{}` runs", self.options.name), result });
-        seen.checks.extend(self.options.checks.run(self.ground(engine), &[], album).await);
+        let checks = &self.options.checks;
+        seen.checks.extend(checks.run_quick(self.ground(engine)).await);
+        if let Some(browsing) = &checks.browsing {
+            seen.checks.extend(look_through(browsing, &checks.pages, self.base.as_ref(), &[], album).await);
+        }
         Ok(seen)
     }
 

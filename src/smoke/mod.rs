@@ -16,14 +16,13 @@ pub mod tcp;
 
 use reqwest::Url;
 
-use self::browser::{BrowserCheck, Browsing, Cookie, look_through};
+use self::browser::{BrowserCheck, Browsing};
 use self::exec::ExecCheck;
 use self::http::HttpCheck;
 use self::query::QueryCheck;
 use self::tcp::TcpCheck;
 use crate::engine::ContainerEngine;
 use crate::model::observation::Seen;
-use album::Album;
 
 /// The checks of one instance.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,7 +33,7 @@ pub struct Checks {
     pub queries: Vec<QueryCheck>,
     /// Pages to open in a browser.
     pub pages: Vec<BrowserCheck>,
-    /// With which browser; `None` where there are no pages to open.
+    /// With which browser; `None` where no pages are to be opened.
     pub browsing: Option<Browsing>,
 }
 
@@ -83,14 +82,11 @@ impl QuickCheck {
 }
 
 impl Checks {
-    /// Looks once at everything, the quick ones first. `cookies` are lent to the pages that want them.
-    pub async fn run(&self, ground: Ground<'_>, cookies: &[Cookie], album: &dyn Album) -> Vec<(String, Seen)> {
+    /// Looks once at the quick ones.
+    pub async fn run_quick(&self, ground: Ground<'_>) -> Vec<(String, Seen)> {
         let mut seen = Vec::new();
         for check in &self.quick {
             seen.push((check.id(), check.run(ground).await));
-        }
-        if let Some(browsing) = &self.browsing {
-            seen.extend(look_through(browsing, &self.pages, ground.base, cookies, album).await);
         }
         seen
     }

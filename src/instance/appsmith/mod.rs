@@ -8,6 +8,8 @@
 //! listing             what the server's lists say                               pure
 //! ready ◄ watch       whether it is up; the decision is pure, the loop looks
 //! observe, structure  what is there and what works, for the verdict
+//! logs                what the container's log tells although all answers        pure
+//! in_browser          which deployed pages are opened in a browser                pure
 //! query, execution    the queries that the configuration names                  by HTTP, and pure
 //! sources             whether data sources connect, where that is wanted        by HTTP
 //! ```
@@ -16,7 +18,9 @@ mod answer;
 mod api;
 mod client;
 mod execution;
+mod in_browser;
 mod listing;
+mod logs;
 mod observe;
 mod parts;
 mod query;
@@ -36,6 +40,8 @@ use async_trait::async_trait;
 use self::answer::ApiError;
 use self::api::Api;
 use self::client::Client;
+pub use self::in_browser::{PagesInBrowser, Which};
+use self::observe::Found;
 use self::rest::RestError;
 pub use self::session::Login;
 use self::settings::Settings;
@@ -51,7 +57,7 @@ use crate::model::part::PartPlan;
 use crate::model::verdict::READY_CHECK;
 use crate::model::version::Version;
 use crate::smoke::album::Album;
-use crate::smoke::browser::Cookie;
+use crate::smoke::browser::{BrowserCheck, Cookie, look_through};
 use crate::smoke::{Checks, Ground};
 
 /// What the configuration says about an Appsmith.
@@ -75,6 +81,8 @@ pub struct AppsmithOptions {
     pub checks: Checks,
     /// Whether the server is to connect to every data source.
     pub test_datasources: bool,
+    /// Which deployed pages are opened in a browser although no check names them.
+    pub pages_in_browser: PagesInBrowser,
     /// Before a rest, tell mongod to quit as soon as it is asked. Where that fails, nothing is lost but time.
     pub quick_mongod_stop: bool,
 }
@@ -118,8 +126,8 @@ impl Appsmith {
 
     /// The session, for pages in a browser. Without one they show what everybody sees, and the check of such a page says
     /// so by what it finds.
-    async fn lent_cookies(&self) -> Vec<Cookie> {
-        if self.options.checks.pages.iter().all(|page| !page.logged_in) {
+    async fn lent_cookies(&self, pages: &[BrowserCheck]) -> Vec<Cookie> {
+        if pages.iter().all(|page| !page.logged_in) {
             return Vec::new();
         }
         match self.api.lend_session().await {
@@ -132,13 +140,13 @@ impl Appsmith {
     }
 
     /// What the app itself shows, then what it does: nothing is run on an app that shows nothing.
-    async fn look(&self, seen: &mut Observation) -> Result<(), ApiError> {
+    async fn look(&self, seen: &mut Observation) -> Result<Found, ApiError> {
         let found = observe::look_at_everything(&self.api, seen).await?;
         query::run_all(&self.api, &found, &self.options.checks.queries, seen).await?;
         if self.options.test_datasources {
             sources::test_all(&self.api, &found, seen).await?;
         }
-        Ok(())
+        Ok(found)
     }
 
     fn not_rested(&self, error: RestError) -> InstanceError {
@@ -247,7 +255,7 @@ impl InstanceAdapter for Appsmith {
     }
 
     async fn observe(&self, engine: &dyn ContainerEngine, album: &dyn Album) -> Result<Observation, InstanceError> {
-        let mut seen = Observation::default();
+        let (mut seen, mut pages) = (Observation::default(), Vec::new());
         let title = format!("`{}` answers", self.options.name);
         let result = match watch::quick_probe(self, engine).await? {
             None => SeenResult::Pass,
@@ -257,7 +265,7 @@ impl InstanceAdapter for Appsmith {
         seen.checks.insert(READY_CHECK.into(), Seen { title: title.clone(), result });
         if answers {
             match self.look(&mut seen).await {
-                Ok(()) => {}
+                Ok(found) => pages.extend(self.options.pages_in_browser.of(&found)),
                 Err(ApiError::NotUp { why }) => {
                     let result =
                         SeenResult::Fail { reason: format!("it stopped to answer while it was checked: {why}") };
@@ -266,10 +274,18 @@ impl InstanceAdapter for Appsmith {
                 Err(error) => return Err(self.failed("look at the applications", error)),
             }
         }
+        if answers {
+            let log = engine.logs(self.container(), logs::LINES).await?;
+            seen.checks.extend(logs::checks(&log));
+        }
         let client = self.api.client();
         let ground = Ground { engine, container: self.container(), http: client.http(), base: Some(client.base()) };
-        let cookies = self.lent_cookies().await;
-        seen.checks.extend(self.options.checks.run(ground, &cookies, album).await);
+        seen.checks.extend(self.options.checks.run_quick(ground).await);
+        pages.extend(self.options.checks.pages.iter().cloned());
+        if let (Some(browsing), false) = (&self.options.checks.browsing, pages.is_empty()) {
+            let cookies = self.lent_cookies(&pages).await;
+            seen.checks.extend(look_through(browsing, &pages, ground.base, &cookies, album).await);
+        }
         Ok(seen)
     }
 

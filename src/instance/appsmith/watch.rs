@@ -4,6 +4,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Appsmith;
 use super::answer::ApiError;
+use super::logs::explained;
 use super::ready::{Decision, Gate, Look};
 use super::supervisor::{self, ProgramState};
 use crate::engine::{ContainerEngine, ContainerState, EngineError};
@@ -135,32 +136,13 @@ pub async fn quick_probe(app: &Appsmith, engine: &dyn ContainerEngine) -> Result
     })
 }
 
-/// Lines of its log that say more than a state, and what they mean.
-const MEANINGS: &[(&str, &str)] = &[
-    ("skipped some required update", "a checkpoint version was jumped over"),
-    ("CHECKPOINT MISSED", "a checkpoint version was jumped over"),
-    ("ABORTED MIGRATION", "a migration failed"),
-    ("MongoDB Replica Set is not enabled", "its outside MongoDB is no replica set"),
-    ("Unable to load environment configuration", "docker.env does not follow the strict rules of v2.5.1 and later"),
-    ("No space left on device", "its disk is full"),
-];
-
-fn explained(reason: String, log: &str) -> String {
-    match MEANINGS.iter().find(|(line, _)| log.contains(line)) {
-        Some((_, meaning)) => format!("{reason}; by its log, {meaning}"),
-        None => reason,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn requests_are_no_movement_and_a_telling_line_is_explained() {
+    fn requests_are_no_movement() {
         let log = "editor stdout | GET /api/v1/health 502\nbackend stdout | ABORTED MIGRATION of 079\n";
         assert_eq!(without_requests(log), "backend stdout | ABORTED MIGRATION of 079\n");
-        assert_eq!(explained("its program".into(), log), "its program; by its log, a migration failed");
-        assert_eq!(explained("its program".into(), "quiet"), "its program");
     }
 }

@@ -19,6 +19,8 @@ use crate::smoke::http::address;
 pub struct BrowserCheck {
     /// Names it in verdicts; unique within an instance.
     pub name: String,
+    /// What a person calls it, where that is more than its name.
+    pub title: Option<String>,
     /// What to open: an address, or a path on the instance's own. It may lead on, but not to another host.
     pub url: String,
     /// When the page is there.
@@ -79,7 +81,7 @@ impl BrowserCheck {
 
     /// What a person calls it.
     pub fn title(&self) -> String {
-        format!("browser check `{}`", self.name)
+        self.title.clone().unwrap_or_else(|| format!("browser check `{}`", self.name))
     }
 
     /// Looks once; again where the network of this host changed meanwhile, which breaks a browser's requests off.

@@ -111,6 +111,7 @@ pub fn check(path: &str) -> BrowserCheck {
     let name = path.trim_start_matches('/').to_owned();
     BrowserCheck {
         name,
+        title: None,
         url: path.to_owned(),
         wait_for: WaitFor::NetworkIdle,
         limit: PATIENT,

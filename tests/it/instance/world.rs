@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use tidegate::instance::appsmith::{Appsmith, AppsmithOptions, Login};
+use tidegate::instance::appsmith::{Appsmith, AppsmithOptions, Login, PagesInBrowser, Which};
 use tidegate::instance::gate::ReadyOptions;
 use tidegate::model::ids::InstanceName;
 use tidegate::smoke::http::HttpCheck;
@@ -108,6 +108,7 @@ impl World {
             ready: patient(),
             checks: Checks::default(),
             test_datasources: false,
+            pages_in_browser: PagesInBrowser { which: Which::None, limit: Duration::from_secs(60) },
             quick_mongod_stop: true,
         }
     }
