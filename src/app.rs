@@ -1,5 +1,6 @@
 //! The composition root: the only place that names concrete adapters.
 
+mod checks;
 mod identity;
 pub mod schedules;
 
@@ -22,8 +23,6 @@ use crate::model::ids::{InstanceName, RunId};
 use crate::ops::state::{StateDir, StateError};
 use crate::ops::{Acknowledged, Settings, Tools, run};
 use crate::repository::{Repository, RepositoryError};
-use crate::smoke::http::HttpCheck;
-use crate::smoke::query::{Expect, Params, QueryCheck};
 use crate::store::absent::AbsentStore;
 use crate::store::dir::DirStore;
 use crate::store::s3::{Checksums, S3Credentials, S3Options, S3Store};
@@ -216,6 +215,7 @@ fn settings(config: &Config) -> Settings {
         retry: Retry { outage: run::outage, hiccup: run::hiccup, ..Retry::default() },
         take_over: None,
         acknowledged: config.instances.iter().map(acknowledged).collect(),
+        allow_change: checks::allowed(config),
         host: host(),
     }
 }
@@ -281,13 +281,7 @@ fn instances(config: &Config) -> Result<BTreeMap<InstanceName, Arc<dyn InstanceA
     };
     let adapter = |(name, ours): (&InstanceName, &config::Instance)| {
         let failed = |source: InstanceError| AppError::Instance { instance: name.clone(), source: Box::new(source) };
-        let checks = ours.checks.iter().map(|check| HttpCheck {
-            name: check.name.clone(),
-            url: check.path.clone(),
-            status: check.status,
-            contains: check.contains.clone(),
-            limit: check.timeout,
-        });
+        let checks = checks::of(config, ours);
         let adapter: Arc<dyn InstanceAdapter> = match ours.kind {
             Kind::Appsmith => Arc::new(
                 Appsmith::new(AppsmithOptions {
@@ -301,8 +295,8 @@ fn instances(config: &Config) -> Result<BTreeMap<InstanceName, Arc<dyn InstanceA
                     stop_grace: ours.stop_grace,
                     acknowledge_mounts: ours.acknowledge_mounts.clone(),
                     ready: ready.clone(),
-                    checks: checks.collect(),
-                    queries: ours.queries.iter().map(query_check).collect(),
+                    checks,
+                    queries: checks::queries(ours),
                     test_datasources: config.smoke.datasources,
                     quick_mongod_stop: true,
                 })
@@ -320,7 +314,7 @@ fn instances(config: &Config) -> Result<BTreeMap<InstanceName, Arc<dyn InstanceA
                     wake: ours.wake.iter().map(|command| command.0.clone()).collect(),
                     command_limit: ours.command_timeout,
                     ready: ready.clone(),
-                    checks: checks.collect(),
+                    checks,
                 })
                 .map_err(failed)?,
             ),
@@ -328,25 +322,6 @@ fn instances(config: &Config) -> Result<BTreeMap<InstanceName, Arc<dyn InstanceA
         Ok((name.clone(), adapter))
     };
     config.instances.iter().map(adapter).collect()
-}
-
-fn query_check(ours: &config::QueryCheck) -> QueryCheck {
-    let expect = ours
-        .json_pointer
-        .as_ref()
-        .map(|pointer| Expect { pointer: pointer.clone(), equals: ours.equals.as_ref().map(|value| value.0.clone()) });
-    QueryCheck {
-        name: ours.name.clone(),
-        app: ours.app.clone(),
-        page: ours.page.clone(),
-        query: ours.query.clone(),
-        params: Params(ours.params.0.iter().map(|(binding, value)| (binding.clone(), value.0.clone())).collect()),
-        min_rows: ours.min_rows,
-        max_rows: ours.max_rows,
-        expect,
-        max_latency: ours.max_latency,
-        limit: ours.timeout,
-    }
 }
 
 /// A restore would set the journal aside together with the data.

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::model::diff::{Change, Difference, Thing, between};
 use crate::model::ids::{InstanceName, SnapshotId};
 use crate::model::observation::Observation;
+use crate::smoke::album::NoAlbum;
 use crate::workflow::StepError;
 
 /// Say what differs between two snapshots, or between one and an instance as it is now
@@ -66,7 +67,7 @@ async fn side(wanted: &str, config: &Config) -> Result<Side, StepError> {
     if let Some(name) = config.instances.keys().find(|name| name.as_str() == wanted) {
         let (engine, instances) = (App::engine(config)?, App::instances(config)?);
         let adapter = instances.get(name).ok_or("an instance without an adapter")?;
-        let observation = adapter.observe(&*engine).await?;
+        let observation = adapter.observe(&*engine, &NoAlbum).await?;
         // The observation says whether it answers; without an answer it has no version.
         let version = adapter.version(&*engine).await.unwrap_or_default();
         return Ok(Side {

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::io::ErrorKind;
 
 use super::find::NoSnapshot;
+use super::report::NothingCompared;
 use super::{NoConsent, Usage};
 use crate::app::AppError;
 use crate::config::ConfigError;
@@ -79,7 +80,12 @@ pub fn code(error: &(dyn Error + 'static)) -> u8 {
 }
 
 fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
-    if cause.is::<ConfigError>() || cause.is::<Usage>() || cause.is::<UnknownInstance>() || cause.is::<NoConsent>() {
+    if cause.is::<NothingCompared>()
+        || cause.is::<ConfigError>()
+        || cause.is::<Usage>()
+        || cause.is::<UnknownInstance>()
+        || cause.is::<NoConsent>()
+    {
         return Some(USAGE);
     }
     if let Some(error) = cause.downcast_ref::<UpgradeError>() {
@@ -343,6 +349,9 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
     }
     if let Some(UpgradeError::NoImage { .. }) = cause.downcast_ref() {
         return some("set `pipeline.image`, such as `image = \"appsmith/appsmith-ce\"`");
+    }
+    if let Some(NothingCompared { .. }) = cause.downcast_ref() {
+        return some("`tidegate runs` lists the runs, `tidegate smoke INSTANCE` runs the checks now");
     }
     if let Some(GateShut { shut, .. }) = cause.downcast_ref() {
         return shut.iter().find_map(|condition| condition.lifts.clone());

@@ -14,11 +14,13 @@ mod plan;
 mod progress;
 mod recover;
 pub mod render;
+mod report;
 mod restore;
 mod resume;
 mod runs;
 mod schedules;
 mod show;
+mod smoke;
 mod snapshot;
 mod snapshots;
 mod status;
@@ -97,6 +99,10 @@ pub enum Command {
     Restore(restore::RestoreArgs),
     /// Undo a restore: put back the data, the image and the definition that it had replaced
     Undo(undo::UndoArgs),
+    /// Run the checks of an instance now, and say what differs from how it was
+    Smoke(smoke::SmokeArgs),
+    /// Show what the checks of a run saw, and write it as a report
+    Report(report::ReportArgs),
     /// Show the instances, their versions and snapshots, and open runs
     Status(status::StatusArgs),
     /// Check everything that a run rests on: Docker, store, instances, rival updaters, clock, disk
@@ -157,6 +163,8 @@ pub async fn run(cli: Cli, out: &mut Render) -> Result<u8, StepError> {
         Command::Reject(args) => approve::reject(args, &config, out).await,
         Command::Restore(args) => restore::run(args, &config, out).await,
         Command::Undo(args) => undo::run(args, &config, out).await,
+        Command::Smoke(args) => smoke::run(&args, &config, out).await,
+        Command::Report(args) => report::run(&args, &config, out).await,
         Command::Status(args) => status::run(&args, &config, out).await,
         Command::Doctor(args) => doctor::run(&args, &config, out).await,
         Command::Explain(args) => explain::run(&args, &config, out).await,

@@ -4,8 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::query::QueryCheck;
 use super::section::Section;
+use super::smoke::Check;
 use super::store::http_url;
 use super::value::{Value, from_string, one_of, wrong_type};
 use crate::model::ids::{InstanceName, PartName};
@@ -41,9 +41,7 @@ pub struct Instance {
     /// How long each command of `rest` and `wake` may take; it is ended then. Of a generic instance only.
     pub command_timeout: Duration,
     /// Checks beside those that the kind brings.
-    pub checks: Vec<HttpCheck>,
-    /// Queries to run. Of Appsmith only.
-    pub queries: Vec<QueryCheck>,
+    pub checks: Vec<Check>,
 }
 
 /// Which app an instance is.
@@ -67,21 +65,6 @@ pub struct Login {
 /// A program and its arguments, run without a shell. Prints without the arguments, which may hold a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Command(pub Vec<String>);
-
-/// One request and what its answer must be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpCheck {
-    /// What a person calls it; once an instance.
-    pub name: String,
-    /// On the host of the instance's `url`; starts with `/`.
-    pub path: String,
-    /// The status that is well.
-    pub status: u16,
-    /// What the body must hold, if anything.
-    pub contains: Option<String>,
-    /// How long the whole answer may take.
-    pub timeout: Duration,
-}
 
 impl Instance {
     /// Whether an instance is the one with users, where its own section does not say: the last stage, or without a
@@ -111,24 +94,11 @@ impl Instance {
         let rest = section.get("rest", Vec::new());
         let wake = section.get("wake", Vec::new());
         let command_timeout = section.within("command_timeout", 120 * SECOND, SECOND..=3600 * SECOND);
-        let all = section.list("checks", read_check);
-        once_each(section, "checks", all.iter().map(Check::name));
-        let (mut checks, mut queries) = (Vec::new(), Vec::new());
-        for check in all {
-            match check {
-                Check::Http(check) => checks.push(check),
-                Check::Query(check) => queries.push(check),
-            }
-        }
-        if !queries.is_empty() && kind == Kind::Appsmith && !section.is_given("login_user") {
-            section.missing("login_user", "checks of `type = \"query\"` need it");
-        }
-        if !queries.is_empty() && kind == Kind::Generic {
-            section.problem("checks", "those of `type = \"query\"` are only for `kind = \"appsmith\"`");
-        }
+        let checks = section.list("checks", Check::read);
 
-        check_kind(section, kind);
+        check_kind(section, kind, &checks);
         once_each(section, "parts", parts.iter().map(|part| part.name.as_str()));
+        once_each(section, "checks", checks.iter().map(|check| check.name.as_str()));
 
         let container = container?;
         let url = url.map(|url: String| url.trim_end_matches('/').to_owned());
@@ -147,7 +117,6 @@ impl Instance {
             wake,
             command_timeout,
             checks,
-            queries,
         })
     }
 }
@@ -155,7 +124,7 @@ impl Instance {
 const SECOND: Duration = Duration::from_secs(1);
 
 /// What a kind needs and does not take.
-fn check_kind(section: &mut Section<'_, '_, '_>, kind: Kind) {
+fn check_kind(section: &mut Section<'_, '_, '_>, kind: Kind, checks: &[Check]) {
     let mut refuse = |keys: &[&str], text: &str| {
         for key in keys {
             if section.is_given(key) {
@@ -172,14 +141,25 @@ fn check_kind(section: &mut Section<'_, '_, '_>, kind: Kind) {
             if !section.is_given("url") {
                 section.missing("url", "write where Appsmith is reached from here");
             }
+            if checks.iter().any(Check::is_query) && !section.is_given("login_user") {
+                section.missing("login_user", "checks of `type = \"query\"` need it");
+            }
         }
         Kind::Generic => {
             refuse(&["login_user", "login_password_file"], "only for `kind = \"appsmith\"`");
             if !section.is_given("parts") {
                 section.missing("parts", "a snapshot holds what its tables name");
             }
-            if section.is_given("checks") && !section.is_given("url") {
+            // Those that are wrong are not among the checks; most need it.
+            let needed = checks.iter().any(Check::needs_url) || checks.is_empty() && section.is_given("checks");
+            if needed && !section.is_given("url") {
                 section.missing("url", "the checks need it");
+            }
+            if checks.iter().any(Check::wants_login) {
+                section.problem("checks", "`login` is only for `kind = \"appsmith\"`");
+            }
+            if checks.iter().any(Check::is_query) {
+                section.problem("checks", "those of `type = \"query\"` are only for `kind = \"appsmith\"`");
             }
         }
     }
@@ -211,38 +191,6 @@ fn read_part(section: &mut Section<'_, '_, '_>) -> Option<PartPlan> {
     let exclude = section.checked("exclude", Vec::new(), below);
     let cover = |paths: Vec<String>| paths.iter().map(|path| as_cover(path)).collect();
     Some(PartPlan { name: name?, mount: mount?, cover: Cover { include: cover(include), exclude: cover(exclude) } })
-}
-
-enum Check {
-    Http(HttpCheck),
-    Query(QueryCheck),
-}
-
-impl Check {
-    fn name(&self) -> &str {
-        match self {
-            Self::Http(check) => &check.name,
-            Self::Query(check) => &check.name,
-        }
-    }
-}
-
-fn read_check(section: &mut Section<'_, '_, '_>) -> Option<Check> {
-    let name = section.required::<String>("name", "give the check a name", |_| Ok(()));
-    match section.get("type", CheckType::Http) {
-        CheckType::Http => read_http_check(section, name).map(Check::Http),
-        CheckType::Query => QueryCheck::read(section, name).map(Check::Query),
-    }
-}
-
-fn read_http_check(section: &mut Section<'_, '_, '_>, name: Option<String>) -> Option<HttpCheck> {
-    let path = section.checked("path", "/".to_owned(), |path| {
-        if path.starts_with('/') { Ok(()) } else { Err("must start with `/`".into()) }
-    });
-    let status = section.within("status", 200, 100..=599);
-    let contains = section.optional("contains");
-    let timeout = section.within("timeout", 10 * SECOND, SECOND / 10..=600 * SECOND);
-    Some(HttpCheck { name: name?, path, status, contains, timeout })
 }
 
 fn once_each<'n>(section: &mut Section<'_, '_, '_>, key: &str, names: impl Iterator<Item = &'n str>) {
@@ -287,20 +235,6 @@ fn path_below(text: &str) -> Result<(), String> {
 fn as_cover(text: &str) -> String {
     if text == "." { String::new() } else { text.trim_end_matches('/').to_owned() }
 }
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum CheckType {
-    Http,
-    Query,
-}
-
-one_of!(
-    CheckType,
-    "a kind of check",
-    "write `\"http\"` or `\"query\"`",
-    "http" => CheckType::Http,
-    "query" => CheckType::Query
-);
 
 one_of!(
     Kind,

@@ -17,6 +17,7 @@ mod schedules;
 mod secret;
 mod section;
 mod sections;
+mod smoke;
 mod store;
 mod units;
 mod value;
@@ -25,13 +26,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use environment::Environment;
-pub use instances::{Command, HttpCheck, Instance, Kind, Login};
+pub use instances::{Command, Instance, Kind, Login};
 pub use problem::{ConfigError, Place, Problem};
 pub use query::{Params, QueryCheck, Scalar};
 pub use reader::{Origin, Setting};
 pub use schedules::{Action, Schedule};
 pub use secret::{Secret, SecretError, read_secret};
-pub use sections::{Docker, Pipeline, Ready, Restore, Smoke, Snapshot, Upgrade};
+pub use sections::{Docker, Pipeline, Ready, Restore, Snapshot, Upgrade};
+pub use smoke::{AllowChange, AppsmithPages, Browser, Check, CheckKind, Smoke};
 pub use store::{Checksums, Credentials, Store, StoreUrl};
 pub use units::{ByteSize, format_duration, parse_duration};
 
@@ -61,7 +63,7 @@ pub struct Config {
     pub upgrade: Upgrade,
     /// How an instance is put back.
     pub restore: Restore,
-    /// What the checks do by themselves.
+    /// How checks are made, and what may differ.
     pub smoke: Smoke,
     /// The order of upgrades; without it there are snapshots and restores, but no upgrades.
     pub pipeline: Option<Pipeline>,

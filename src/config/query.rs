@@ -10,10 +10,8 @@ use super::section::Section;
 use super::value::{Value, as_in_file, quoted, whole, wrong_type};
 
 /// A query of a deployed application that must succeed. It is run on the real data: it must only read.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryCheck {
-    /// What a person calls it; once an instance.
-    pub name: String,
     /// The application's name or id.
     pub app: String,
     /// The page's name or id; needed where the application has several queries of that name.
@@ -32,23 +30,18 @@ pub struct QueryCheck {
     pub equals: Option<Scalar>,
     /// How long the server may take.
     pub max_latency: Option<Duration>,
-    /// When to stop waiting.
-    pub timeout: Duration,
 }
 
 /// A text, a number or a truth value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scalar(pub serde_json::Value);
 
 /// Values by the binding that they stand for. Prints without the values.
-#[derive(Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Params(pub BTreeMap<String, Scalar>);
 
-const SECOND: Duration = Duration::from_secs(1);
-
 impl QueryCheck {
-    /// Reads what a query check has beside its name.
-    pub(super) fn read(section: &mut Section<'_, '_, '_>, name: Option<String>) -> Option<Self> {
+    pub(super) fn read(section: &mut Section<'_, '_, '_>) -> Option<Self> {
         let app = section.required("app", "write the application's name", |_: &String| Ok(()));
         let page = section.optional("page");
         let query = section.required("query", "write the query's name", |_: &String| Ok(()));
@@ -74,20 +67,7 @@ impl QueryCheck {
                 "max_latency",
                 |max: &Duration| if max.is_zero() { Err("must not be 0".into()) } else { Ok(()) },
             );
-        let timeout = section.within("timeout", 30 * SECOND, SECOND / 10..=600 * SECOND);
-        Some(Self {
-            name: name?,
-            app: app?,
-            page,
-            query: query?,
-            params,
-            min_rows,
-            max_rows,
-            json_pointer,
-            equals,
-            max_latency,
-            timeout,
-        })
+        Some(Self { app: app?, page, query: query?, params, min_rows, max_rows, json_pointer, equals, max_latency })
     }
 }
 

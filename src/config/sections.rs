@@ -105,19 +105,6 @@ impl Restore {
     }
 }
 
-/// `[smoke]`: what the checks do by themselves, beside looking at every page.
-#[derive(Clone, Debug)]
-pub struct Smoke {
-    /// Whether Appsmith is asked to connect to every data source: real connections to real databases.
-    pub datasources: bool,
-}
-
-impl Smoke {
-    pub(super) fn read(section: &mut Section<'_, '_, '_>) -> Self {
-        Self { datasources: section.get("datasources", false) }
-    }
-}
-
 /// `[pipeline]`: the order in which instances are upgraded.
 #[derive(Clone, Debug)]
 pub struct Pipeline {

@@ -14,7 +14,9 @@ use crate::model::observation::{Observation, Seen, SeenResult};
 use crate::model::part::{Cover, PartPlan, cover_of, mounts_of};
 use crate::model::verdict::READY_CHECK;
 use crate::model::version::Version;
-use crate::smoke::http::{HttpCheck, direct_client};
+use crate::smoke::album::Album;
+use crate::smoke::http::direct_client;
+use crate::smoke::{Checks, Ground};
 use crate::stream::BoxError;
 
 /// What the configuration says about an app.
@@ -41,7 +43,7 @@ pub struct GenericOptions {
     /// How patiently to wait for it.
     pub ready: ReadyOptions,
     /// What must answer for it to be well.
-    pub checks: Vec<HttpCheck>,
+    pub checks: Checks,
 }
 
 /// Any app in a container.
@@ -88,14 +90,18 @@ impl Generic {
         Ok(())
     }
 
+    fn ground<'a>(&'a self, engine: &'a dyn ContainerEngine) -> Ground<'a> {
+        Ground { engine, container: &self.options.container, http: &self.http, base: self.base.as_ref() }
+    }
+
     /// What is wrong with it at this moment, without its container, which the caller has seen.
-    async fn unwell(&self, view: &ContainerView) -> Option<String> {
+    async fn unwell(&self, engine: &dyn ContainerEngine, view: &ContainerView) -> Option<String> {
         // An app without a health check of Docker's has none to pass.
         if let Some(health) = view.health.as_deref().filter(|health| !matches!(*health, "healthy" | "none" | "")) {
             return Some(format!("Docker's health check says `{health}`"));
         }
-        for check in &self.options.checks {
-            let seen = check.run(&self.http, self.base.as_ref()).await;
+        for check in &self.options.checks.quick {
+            let seen = check.run(self.ground(engine)).await;
             if let SeenResult::Fail { reason } | SeenResult::Error { reason } = seen.result {
                 return Some(format!("{}: {reason}", seen.title));
             }
@@ -201,7 +207,7 @@ impl InstanceAdapter for Generic {
             };
             judged.map_err(|reason| not_ready(&reason))?;
             let wrong = match &view {
-                Some(view) => self.unwell(view).await,
+                Some(view) => self.unwell(engine, view).await,
                 None => None,
             };
             let now = begin.elapsed();
@@ -223,7 +229,7 @@ impl InstanceAdapter for Generic {
         }
     }
 
-    async fn observe(&self, engine: &dyn ContainerEngine) -> Result<Observation, InstanceError> {
+    async fn observe(&self, engine: &dyn ContainerEngine, album: &dyn Album) -> Result<Observation, InstanceError> {
         let mut seen = Observation::default();
         let result = match engine.find(self.container()).await? {
             Some(view) if view.state == ContainerState::Running => SeenResult::Pass,
@@ -231,9 +237,7 @@ impl InstanceAdapter for Generic {
             None => SeenResult::Fail { reason: "its container is gone".into() },
         };
         seen.checks.insert(READY_CHECK.into(), Seen { title: format!("`{}` runs", self.options.name), result });
-        for check in &self.options.checks {
-            seen.checks.insert(check.id(), check.run(&self.http, self.base.as_ref()).await);
-        }
+        seen.checks.extend(self.options.checks.run(self.ground(engine), &[], album).await);
         Ok(seen)
     }
 

@@ -20,6 +20,7 @@ use crate::model::ids::InstanceName;
 use crate::model::observation::Observation;
 use crate::model::part::{Cover, PartPlan};
 use crate::model::version::Version;
+use crate::smoke::album::Album;
 use crate::stream::BoxError;
 
 /// An instance as its app wants it treated. Holds no state of a run.
@@ -88,8 +89,8 @@ pub trait InstanceAdapter: Send + Sync + fmt::Debug {
     ) -> Result<(), InstanceError>;
 
     /// Looks at everything the checks look at: one quick probe of readiness (no waiting for it to settle),
-    /// inventory, and each check once.
-    async fn observe(&self, engine: &dyn ContainerEngine) -> Result<Observation, InstanceError>;
+    /// inventory, and each check once. Pictures and the like go to `album`.
+    async fn observe(&self, engine: &dyn ContainerEngine, album: &dyn Album) -> Result<Observation, InstanceError>;
 
     /// Versions to stop at on the way from one to the other, the target last, or why there is no way. Pure.
     fn hops(&self, from: &Version, to: &Version) -> Result<Vec<Version>, NoWay>;

@@ -1,5 +1,7 @@
 //! Decisions and names. Pure: no I/O, no clock, no async, nothing of ours above it.
 
+pub mod allow;
+pub mod chain;
 pub mod checkpoints;
 pub mod definition;
 pub mod diff;

@@ -83,6 +83,11 @@ pub enum Outcome {
         /// What is wrong.
         reason: String,
     },
+    /// It would have blocked, and a rule of the configuration lets it pass. Warns.
+    Allowed {
+        /// What is wrong, and why that is allowed.
+        reason: String,
+    },
     /// It is there, but not quite as it was. Warns.
     Changed {
         /// From what to what.
@@ -106,18 +111,21 @@ impl Outcome {
             Self::Inconclusive { .. } => 2,
             Self::KnownBad { .. } => 3,
             Self::NewAndBad { .. } => 4,
-            Self::Changed { .. } => 5,
-            Self::Pass => 6,
+            Self::Allowed { .. } => 5,
+            Self::Changed { .. } => 6,
+            Self::Pass => 7,
         }
     }
 
-    fn word(&self) -> (&'static str, Option<&str>) {
+    /// What it is called, and the reason where there is one.
+    pub fn word(&self) -> (&'static str, Option<&str>) {
         match self {
             Self::Fail { reason } => ("fail", Some(reason)),
             Self::Error { reason } => ("error", Some(reason)),
             Self::Inconclusive { reason } => ("inconclusive", Some(reason)),
             Self::KnownBad { reason } => ("known bad", Some(reason)),
             Self::NewAndBad { reason } => ("new and bad", Some(reason)),
+            Self::Allowed { reason } => ("allowed", Some(reason)),
             Self::Changed { reason } => ("changed", Some(reason)),
             Self::Pass => ("pass", None),
         }
@@ -128,6 +136,11 @@ impl Verdict {
     /// Nothing that worked is broken, nothing vanished, and nothing is left open.
     pub fn is_pass(&self) -> bool {
         !self.items.iter().any(|item| item.outcome.blocks())
+    }
+
+    pub(super) fn sorted(mut self) -> Self {
+        self.items.sort_by(|one, other| (one.outcome.rank(), &one.id).cmp(&(other.outcome.rank(), &other.id)));
+        self
     }
 
     /// What keeps it from being a pass.
@@ -191,8 +204,7 @@ pub fn compare(baseline: &Observation, after: &Observation) -> Verdict {
         title: seen.title.clone(),
         outcome: judge_new(id, seen),
     }));
-    items.sort_by(|one, other| (one.outcome.rank(), &one.id).cmp(&(other.outcome.rank(), &other.id)));
-    Verdict { items }
+    Verdict { items }.sorted()
 }
 
 /// Whether the app answered when it was looked at. Without that, nothing else seen means anything.

@@ -2,6 +2,7 @@
 //!
 //! Start with [`upgrade`]: its list names everything else. The steps that several workflows share are in [`steps`].
 
+pub mod album;
 pub mod approve;
 pub mod doctor;
 pub mod explain;
@@ -11,9 +12,11 @@ pub mod give_way;
 pub mod history;
 pub mod lock;
 pub mod notes;
+pub mod report;
 pub mod restore;
 pub mod run;
 pub mod schedules;
+pub mod smoke;
 pub mod snapshot;
 pub mod state;
 pub mod steps;
@@ -29,6 +32,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::ContainerEngine;
 use crate::instance::InstanceAdapter;
+use crate::model::allow::AllowChange;
 use crate::model::ids::InstanceName;
 use crate::repository::Repository;
 use state::StateDir;
@@ -73,6 +77,8 @@ pub struct Settings {
     pub stall_timeout: std::time::Duration,
     /// For service undos.
     pub retry: crate::workflow::Retry,
+    /// What may differ from how it was before.
+    pub allow_change: Vec<AllowChange>,
     /// The host's name, for manifests.
     pub host: String,
     /// The run whose lock may be taken, because a person says that it is dead.

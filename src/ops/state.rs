@@ -11,6 +11,7 @@ use nix::sys::statvfs::statvfs;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
+use super::report::Looked;
 use super::schedules::Book;
 use crate::model::gate::Evidence;
 use crate::model::ids::{InstanceName, RunId};
@@ -108,12 +109,38 @@ impl StateDir {
 
     /// What its file system has left.
     pub fn free(&self) -> Result<Free, StateError> {
-        let failed = |errno: Errno| StateError::Io { action: "look at", path: self.root.clone(), source: errno.into() };
-        let found = statvfs(&self.root).map_err(failed)?;
-        Ok(Free {
-            bytes: found.blocks_available().saturating_mul(found.fragment_size()),
-            inodes: (found.files() > 0).then(|| found.files_available()),
-        })
+        free_of(&self.root).map_err(|source| StateError::Io { action: "look at", path: self.root.clone(), source })
+    }
+
+    /// Where the evidence of checks of a run lies; it may not be there.
+    pub fn pictures(&self, run: &RunId, instance: &InstanceName) -> PathBuf {
+        self.attachments(run).join("pictures").join(instance.as_str())
+    }
+
+    /// Keeps what the checks of a run saw, for reports. The newest look of an instance replaces the one before.
+    pub fn keep_look(&self, run: &RunId, looked: &Looked) -> Result<(), StateError> {
+        let folder = self.attachments(run);
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        made.map_err(|source| StateError::Io { action: "make the folder", path: folder.clone(), source })?;
+        let path = folder.join(look_file(&looked.instance));
+        let text = serde_json::to_vec(looked)
+            .map_err(|error| StateError::Damaged { path: path.clone(), reason: error.to_string() })?;
+        write_durably(&path, &text)
+    }
+
+    /// What [`StateDir::keep_look`] kept; `None` where the run did not come to it.
+    pub fn look(&self, run: &RunId, instance: &InstanceName) -> Result<Option<Looked>, StateError> {
+        let path = self.attachments(run).join(look_file(instance));
+        let text = match fs::read(&path) {
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            text => text.map_err(|source| StateError::Io { action: "read", path: path.clone(), source })?,
+        };
+        serde_json::from_slice(&text).map_err(|error| StateError::Damaged { path, reason: error.to_string() })
+    }
+
+    /// Where the evidence of the last checks of an instance outside of any run lies; it may not be there.
+    pub fn smoke(&self, instance: &InstanceName) -> PathBuf {
+        self.root.join("smoke").join(instance.as_str())
     }
 
     /// Makes this process the only daemon on it, for as long as what is returned lives.
@@ -253,6 +280,19 @@ impl StateDir {
     fn evidence_path(&self, instance: &InstanceName) -> PathBuf {
         self.root.join("evidence").join(format!("{instance}.json"))
     }
+}
+
+fn look_file(instance: &InstanceName) -> String {
+    format!("looked-{instance}.json")
+}
+
+/// What the file system of `path` has left.
+pub(super) fn free_of(path: &Path) -> std::io::Result<Free> {
+    let found = statvfs(path)?;
+    Ok(Free {
+        bytes: found.blocks_available().saturating_mul(found.fragment_size()),
+        inodes: (found.files() > 0).then(|| found.files_available()),
+    })
 }
 
 /// Written whole and flushed under another name, then renamed, then the folder flushed.

@@ -13,6 +13,7 @@ use super::event::{Event, EventSink};
 use super::journal::{Journal, JournalError};
 use super::record::{Record, Wait};
 use super::replay::{IllegalRecord, Next, Outcome, RunState, StepShape};
+use crate::model::chain::chain;
 use crate::model::gate::Approval;
 use crate::model::ids::RunId;
 
@@ -367,20 +368,4 @@ async fn undo<N: Send + Sync>(step: &dyn Step<N>, index: usize, of: usize, cx: &
 
 fn millis(clock: Instant) -> u64 {
     u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX)
-}
-
-/// The whole cause chain on one line, outermost first.
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        // Some libraries repeat their source in their own text; once is enough.
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        next = cause.source();
-    }
-    text
 }

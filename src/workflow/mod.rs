@@ -25,9 +25,8 @@ mod journal;
 mod record;
 mod replay;
 
-pub use drive::{
-    DriveError, Driven, Guard, LeftAsIs, Retry, RunCx, Step, StepError, UndoKind, Waits, chain, drive, shapes,
-};
+pub use crate::model::chain::chain;
+pub use drive::{DriveError, Driven, Guard, LeftAsIs, Retry, RunCx, Step, StepError, UndoKind, Waits, drive, shapes};
 pub use event::{Event, EventSink, Silent};
 pub use journal::{FileJournal, Journal, JournalError, read_header};
 pub use record::{Header, JOURNAL_FORMAT, Occasion, Record, Wait};

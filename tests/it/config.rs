@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tidegate::config::{ByteSize, Config, Environment, Kind, Origin, Place, StoreUrl, TEMPLATE};
+use tidegate::config::{ByteSize, CheckKind, Config, Environment, Kind, Origin, Place, StoreUrl, TEMPLATE};
 use tidegate::model::ids::InstanceName;
 
 /// The least that is whole.
@@ -90,7 +90,12 @@ fn the_template_shows_every_setting_and_its_default() {
             assert_eq!(shown.value, default.value, "{}", default.key);
         }
     }
-    let query = &parse(&whole_template()).instances[&instance("production")].queries[0];
+    let production = &whole.instances[&instance("production")];
+    let query = production.checks.iter().find_map(|check| match &check.what {
+        CheckKind::Query(query) => Some(query),
+        _ => None,
+    });
+    let query = query.unwrap();
     assert_eq!((query.params.0.len(), query.equals.as_ref().unwrap().0.as_str()), (2, Some("open")));
     // The lists have no defaults above, since without the list nobody looks for their keys.
     let part = "[[instances.x.parts]]\nname = \"a\"\nmount = \"/a\"\n";

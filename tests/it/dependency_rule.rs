@@ -91,7 +91,7 @@ const CONCRETE: &[(&str, &[&str])] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("aws_*", &["src/store/s3"]),
     ("axum", &["src/daemon"]),
-    ("base64", &["src/smoke/browser"]),
+    ("base64", &["src/smoke/browser", "src/cli/report"]),
     ("bollard", &["src/engine/docker"]),
     ("clap", &["src/cli", "src/main.rs"]),
     ("clap_*", &["src/cli/completions.rs"]),
@@ -100,7 +100,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("flate2", &["src/stream"]),
     ("git2", &["src/promote"]),
     ("indicatif", &["src/cli"]),
+    ("maud", &["src/cli/report"]),
     ("png", &["src/smoke/browser"]),
+    ("quick_junit", &["src/cli/report"]),
     ("reqwest", &["src/instance", "src/smoke"]),
     // The last two make or read one small file in memory, as the engine's archive endpoints want it.
     ("tar", &["src/stream", "src/engine/fake", "src/engine/docker/porter.rs", "src/instance/files.rs"]),

@@ -10,6 +10,7 @@ use super::listing::{self, Action, Application, Datasource, Storage, Thing, text
 use super::session::{Login, Session};
 use crate::model::observation::Roles;
 use crate::model::version::Version;
+use crate::smoke::browser::Cookie;
 
 /// One Appsmith, spoken to as one user.
 #[derive(Debug)]
@@ -71,6 +72,14 @@ impl Api {
         match &self.session {
             Some(session) => session.log_in(&self.client).await,
             None => Ok(()),
+        }
+    }
+
+    /// The session's cookie, for a browser; `None` without a login.
+    pub async fn lend_session(&self) -> Result<Option<Cookie>, ApiError> {
+        match &self.session {
+            Some(session) => session.lend(&self.client).await.map(Some),
+            None => Ok(None),
         }
     }
 

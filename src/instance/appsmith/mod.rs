@@ -43,14 +43,17 @@ use crate::engine::{ContainerEngine, ContainerView, Listing};
 use crate::instance::files::read_file;
 use crate::instance::gate::ReadyOptions;
 use crate::instance::{Cleanliness, InstanceAdapter, InstanceError, NoWay, Survey};
+use crate::model::chain::chain;
 use crate::model::checkpoints;
 use crate::model::ids::InstanceName;
 use crate::model::observation::{Observation, Seen, SeenResult};
 use crate::model::part::PartPlan;
 use crate::model::verdict::READY_CHECK;
 use crate::model::version::Version;
-use crate::smoke::http::HttpCheck;
+use crate::smoke::album::Album;
+use crate::smoke::browser::Cookie;
 use crate::smoke::query::QueryCheck;
+use crate::smoke::{Checks, Ground};
 
 /// What the configuration says about an Appsmith.
 #[derive(Clone, Debug)]
@@ -70,7 +73,7 @@ pub struct AppsmithOptions {
     /// How patiently to wait for it.
     pub ready: ReadyOptions,
     /// More to check than what is checked by itself.
-    pub checks: Vec<HttpCheck>,
+    pub checks: Checks,
     /// Queries to run. They need a login.
     pub queries: Vec<QueryCheck>,
     /// Whether the server is to connect to every data source.
@@ -124,6 +127,21 @@ impl Appsmith {
             sources::test_all(&self.api, &found, seen).await?;
         }
         Ok(())
+    }
+
+    /// The session, for pages in a browser. Without one they show what everybody sees, and the check of such a page says
+    /// so by what it finds.
+    async fn lent_cookies(&self) -> Vec<Cookie> {
+        if self.options.checks.pages.iter().all(|page| !page.logged_in) {
+            return Vec::new();
+        }
+        match self.api.lend_session().await {
+            Ok(cookie) => cookie.into_iter().collect(),
+            Err(error) => {
+                tracing::info!(instance = %self.options.name, error = %chain(&error), "no session for the browser");
+                Vec::new()
+            }
+        }
     }
 
     fn not_rested(&self, error: RestError) -> InstanceError {
@@ -231,7 +249,7 @@ impl InstanceAdapter for Appsmith {
         watch::until_ready(self, engine, expected, tell).await
     }
 
-    async fn observe(&self, engine: &dyn ContainerEngine) -> Result<Observation, InstanceError> {
+    async fn observe(&self, engine: &dyn ContainerEngine, album: &dyn Album) -> Result<Observation, InstanceError> {
         let mut seen = Observation::default();
         let title = format!("`{}` answers", self.options.name);
         let result = match watch::quick_probe(self, engine).await? {
@@ -251,10 +269,10 @@ impl InstanceAdapter for Appsmith {
                 Err(error) => return Err(self.failed("look at the applications", error)),
             }
         }
-        for check in &self.options.checks {
-            let client = self.api.client();
-            seen.checks.insert(check.id(), check.run(client.http(), Some(client.base())).await);
-        }
+        let client = self.api.client();
+        let ground = Ground { engine, container: self.container(), http: client.http(), base: Some(client.base()) };
+        let cookies = self.lent_cookies().await;
+        seen.checks.extend(self.options.checks.run(ground, &cookies, album).await);
         Ok(seen)
     }
 

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::answer::{ApiError, data_of};
 use super::client::{Body, Call, Client, Data};
 use crate::instance::secret::Secret;
+use crate::smoke::browser::Cookie;
 
 /// Who logs in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +75,14 @@ impl Session {
     pub async fn log_in(&self, client: &Client) -> Result<(), ApiError> {
         let held = self.state().open.as_ref().map(|open| open.since);
         self.log_in_unless(client, |open| open.since > held.unwrap_or(open.since)).await.map(|_| ())
+    }
+
+    /// The cookie of a session that is open, as a browser takes it. It is that of [`Session::get`]: a page that logs out
+    /// ends it for both.
+    pub async fn lend(&self, client: &Client) -> Result<Cookie, ApiError> {
+        let open = self.log_in_unless(client, |_| true).await?;
+        let value = open.cookie.reveal().to_owned();
+        Ok(Cookie { name: "SESSION".into(), value, domain: None, path: "/".into() })
     }
 
     /// Makes the call with the session, and logs in first where there is none. A session that is not taken any more

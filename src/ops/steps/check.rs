@@ -9,9 +9,11 @@ use crate::model::gate::{Condition, weigh};
 use crate::model::ids::InstanceName;
 use crate::model::manifest::Manifest;
 use crate::model::observation::Observation;
-use crate::model::verdict::{self, compare};
+use crate::model::verdict::{self, Verdict, compare};
+use crate::ops::album::{FolderAlbum, Moment};
 use crate::ops::gate;
 use crate::ops::notes::{Notes, VerdictNotes};
+use crate::ops::report::Looked;
 use crate::stream::StreamError;
 use crate::workflow::{RunCx, Step, StepError, Wait, Waits, chain};
 
@@ -127,7 +129,8 @@ impl Step<Notes> for Check {
     async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
         let (at, adapter) = (&self.at, self.at.adapter()?);
         let baseline = self.observation(cx, notes)?;
-        let now = match (adapter.observe(at.engine()).await, self.baseline) {
+        let album = FolderAlbum::of(&at.tools.state.pictures(&cx.run, &at.instance), Moment::After);
+        let now = match (adapter.observe(at.engine(), &album).await, self.baseline) {
             (Ok(now), _) => now,
             (Err(error @ InstanceError::LoginRefused { .. }), Baseline::Snapshot | Baseline::Recalled) => {
                 cx.warn(format!("its pages were not checked: {error}"));
@@ -144,7 +147,8 @@ impl Step<Notes> for Check {
             notes.of_mut(&at.instance).verdict = Some(verdict);
             return Ok(());
         };
-        let verdict = compare(&baseline, &now);
+        let verdict = compare(&baseline, &now).allowing(&at.tools.settings.allow_change);
+        self.keep(cx, baseline, now, &verdict);
         for item in verdict.warnings() {
             cx.warn(item.to_string());
         }
@@ -158,6 +162,27 @@ impl Step<Notes> for Check {
 }
 
 impl Check {
+    /// For a report. The outcome does not depend on it.
+    fn keep(&self, cx: &RunCx, baseline: Observation, now: Observation, verdict: &Verdict) {
+        let at = &self.at;
+        let against = match self.baseline {
+            Baseline::Before => "how it was before this run",
+            Baseline::Snapshot => "how it was when the snapshot was taken",
+            Baseline::Recalled => "how it was before the restore",
+        };
+        let looked = Looked {
+            instance: at.instance.clone(),
+            at: cx.now(),
+            against: Some(against.into()),
+            baseline: Some(baseline),
+            now,
+            verdict: verdict.clone(),
+        };
+        if let Err(error) = at.tools.state.keep_look(&cx.run, &looked) {
+            cx.warn(format!("there will be no report: {}", chain(&error)));
+        }
+    }
+
     fn observation(&self, cx: &RunCx, notes: &Notes) -> Result<Option<Observation>, StepError> {
         let known = notes.of(&self.at.instance);
         Ok(match self.baseline {

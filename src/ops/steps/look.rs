@@ -11,7 +11,9 @@ use crate::model::layout;
 use crate::model::manifest::ImageRecord;
 use crate::model::part::{PartPlan, mounts_of};
 use crate::model::version::Version;
+use crate::ops::album::{FolderAlbum, Moment};
 use crate::ops::notes::{Before, Life, Notes};
+use crate::smoke::album::{Album, NoAlbum};
 use crate::workflow::{LeftAsIs, RunCx, Step, StepError, UndoKind, chain};
 
 /// Looks at an instance: container, definition, files, health. Touches nothing.
@@ -237,7 +239,10 @@ impl Look {
         let label = image.as_ref().and_then(|image| image.labels.get("org.opencontainers.image.version"));
         let by_label = label.and_then(|text| Version::parse(text).ok());
         let (observation, unhealthy_because) = if view.is_up() {
-            match adapter.observe(at.engine()).await {
+            let album = FolderAlbum::of(&at.tools.state.pictures(&cx.run, &at.instance), Moment::Before);
+            // A snapshot is not judged, so nobody would look at its pictures.
+            let album: &dyn Album = if self.purpose == Purpose::Snapshot { &NoAlbum } else { &album };
+            match adapter.observe(at.engine(), album).await {
                 Ok(seen) => (Some(seen.clone()), seen.first_failure()),
                 // An engine that did not answer says nothing about the app. A restore needs neither.
                 Err(error)

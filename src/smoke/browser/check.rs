@@ -10,7 +10,7 @@ use super::evidence::{Cleaner, Evidence};
 use super::page::{Cookie, Loaded, Page, Sight};
 use super::picture::Picture;
 use super::process::Browser;
-use super::watch::Watch;
+use super::watch::{NETWORK_CHANGED, Watch};
 use crate::model::observation::{Seen, SeenResult};
 use crate::smoke::http::address;
 
@@ -27,6 +27,8 @@ pub struct BrowserCheck {
     pub limit: Duration,
     /// What it may do wrong.
     pub allow: Vec<Allow>,
+    /// Whether the page gets the session of the one who looks, where there is one.
+    pub logged_in: bool,
 }
 
 /// When a page is there. In any case its document must be loaded first.
@@ -63,6 +65,9 @@ const OPEN_LIMIT: Duration = Duration::from_secs(60);
 /// the check's own limit is less.
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
 
+/// How often a page is looked at, at the most, while containers come and go on this host.
+const LOOKS: usize = 5;
+
 /// How many troubles a verdict names.
 const NAMED: usize = 3;
 
@@ -72,13 +77,19 @@ impl BrowserCheck {
         format!("browser:{}", self.name)
     }
 
-    /// Looks once. `base` is what a path is relative to; `cookies` are lent to this page alone. Waits for its turn
+    /// What a person calls it.
+    pub fn title(&self) -> String {
+        format!("browser check `{}`", self.name)
+    }
+
+    /// Looks once; again where the network of this host changed meanwhile, which breaks a browser's requests off.
+    /// `base` is what a path is relative to; `cookies` are lent to this page alone. Waits for its turn
     /// where the browser has enough pages open. Cancel-safe: the page is closed.
     ///
     /// # Errors
     /// Where the browser fails, not the page.
     pub async fn run(&self, browser: &Browser, base: Option<&Url>, cookies: &[Cookie]) -> Result<Viewed, BrowserError> {
-        let title = format!("browser check `{}`", self.name);
+        let title = self.title();
         let url = match address(&self.url, base) {
             Ok(url) => url,
             Err(reason) => {
@@ -88,18 +99,23 @@ impl BrowserCheck {
         };
         let closed = |_| BrowserError::Gone { why: "it was closed".to_owned() };
         let _turn = browser.pages.acquire().await.map_err(closed)?;
-        match self.look(browser, &url, cookies).await {
-            Ok((result, evidence)) => Ok(Viewed { seen: Seen { title, result }, evidence }),
-            Err(error) => Err(browser.explain(error).await),
+        let mut looks = 0;
+        loop {
+            looks += 1;
+            match self.look(browser, &url, cookies).await {
+                Ok(Look { disturbed: true, .. }) if looks < LOOKS => {
+                    tracing::debug!(check = %self.name, looks, "page is looked at again, since the network changed");
+                }
+                Ok(Look { result, evidence, disturbed }) => {
+                    let result = if disturbed && result != SeenResult::Pass { disturbed_each_time() } else { result };
+                    return Ok(Viewed { seen: Seen { title, result }, evidence });
+                }
+                Err(error) => return Err(browser.explain(error).await),
+            }
         }
     }
 
-    async fn look(
-        &self,
-        browser: &Browser,
-        url: &Url,
-        cookies: &[Cookie],
-    ) -> Result<(SeenResult, Evidence), BrowserError> {
+    async fn look(&self, browser: &Browser, url: &Url, cookies: &[Cookie]) -> Result<Look, BrowserError> {
         let page = Page::open(&browser.devtools, browser.window, url.as_str(), cookies);
         let no_page = |_| BrowserError::NoPage { after: OPEN_LIMIT };
         let mut page = tokio::time::timeout(OPEN_LIMIT, page).await.map_err(no_page)??;
@@ -121,6 +137,8 @@ impl BrowserCheck {
         let facts = Facts { asked: url, loaded, sight, drawn: screenshot.is_some(), plain, watch: &page.watch };
         let result = self.judge(&facts, &cleaner);
         let watch = &page.watch;
+        let disturbed =
+            watch.disturbed || matches!(&facts.loaded, Some(Loaded::No(why)) if why.contains(NETWORK_CHANGED));
         let evidence = Evidence {
             screenshot,
             console_errors: watch.console.clone(),
@@ -129,7 +147,7 @@ impl BrowserCheck {
             took,
         };
         tracing::debug!(check = %self.name, took_ms = took.as_millis(), passed = result == SeenResult::Pass, "page seen");
-        Ok((result, evidence))
+        Ok(Look { result, evidence, disturbed })
     }
 
     fn judge(&self, facts: &Facts<'_>, cleaner: &Cleaner) -> SeenResult {
@@ -202,6 +220,18 @@ impl BrowserCheck {
     fn allows_console(&self, said: &str) -> bool {
         self.allow.iter().any(|allow| matches!(allow, Allow::Console(part) if said.contains(part.as_str())))
     }
+}
+
+/// One look at a page.
+struct Look {
+    result: SeenResult,
+    evidence: Evidence,
+    /// The host's network changed meanwhile.
+    disturbed: bool,
+}
+
+fn disturbed_each_time() -> SeenResult {
+    SeenResult::Error { reason: format!("the host's network changed while it was looked at, {LOOKS} times") }
 }
 
 /// What a verdict rests on.

@@ -8,7 +8,9 @@
 //! watch.rs     PURE: what the events of a page add up to
 //! devtools.rs  the DevTools protocol: calls and events over two pipes
 //! process.rs   the browser's processes: started, limited, ended to the last one
+//! profile.rs   the folder of its profile; removes those of browsers that are gone
 //! find.rs      which program
+//! session.rs   one browser for many checks: started when it is needed, started again once if it dies
 //! picture.rs   PURE: how two pictures differ
 //! ```
 //!
@@ -25,6 +27,8 @@ mod find;
 mod page;
 pub mod picture;
 mod process;
+mod profile;
+mod session;
 mod watch;
 
 pub use check::{Allow, BrowserCheck, Viewed, WaitFor};
@@ -33,3 +37,4 @@ pub use evidence::{Evidence, FailedRequest};
 pub use find::find;
 pub use page::Cookie;
 pub use process::{Browser, BrowserOptions};
+pub use session::{Browsing, look_through};

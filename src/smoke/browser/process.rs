@@ -20,6 +20,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::devtools::Devtools;
 use super::error::BrowserError;
+use super::profile::Profile;
 
 /// How to run a browser.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +38,10 @@ pub struct BrowserOptions {
     pub pages_at_once: usize,
     /// The size of a page, and so of its picture, in pixels.
     pub window: (u32, u32),
+    /// Whether scripts may be compiled while they run. Without that they are several times slower, and there is no
+    /// WebAssembly, but it works where memory must not be writable and executable at once (`MemoryDenyWriteExecute` of
+    /// systemd); there a browser with it hangs.
+    pub jit: bool,
 }
 
 impl BrowserOptions {
@@ -44,7 +49,7 @@ impl BrowserOptions {
     pub fn new(program: PathBuf, folder: PathBuf) -> Self {
         let memory_limit_bytes = 2 * 1024 * 1024 * 1024;
         let start_limit = Duration::from_secs(60);
-        Self { program, folder, start_limit, memory_limit_bytes, pages_at_once: 2, window: (1280, 800) }
+        Self { program, folder, start_limit, memory_limit_bytes, pages_at_once: 2, window: (1280, 800), jit: true }
     }
 }
 
@@ -111,12 +116,12 @@ impl Browser {
     /// # Errors
     /// Where it does not start or come up in time. Nothing of it is left then.
     pub async fn launch(options: &BrowserOptions) -> Result<Self, BrowserError> {
-        let profile = profile_in(&options.folder)
+        let profile = Profile::make_in(&options.folder)
             .map_err(|source| BrowserError::Profile { folder: options.folder.clone(), source })?;
-        let (mut child, devtools) = match spawn(options, &profile) {
+        let (mut child, devtools) = match spawn(options, profile.path()) {
             Ok(started) => started,
             Err(source) => {
-                remove(profile).await;
+                profile.remove().await;
                 return Err(BrowserError::Start { program: options.program.clone(), source });
             }
         };
@@ -191,15 +196,6 @@ impl fmt::Debug for Browser {
     }
 }
 
-/// A new folder that only this user may enter.
-fn profile_in(folder: &Path) -> std::io::Result<PathBuf> {
-    use std::os::unix::fs::DirBuilderExt;
-
-    let profile = folder.join(format!("browser-{:016x}", rand::random::<u64>()));
-    std::fs::DirBuilder::new().mode(0o700).create(&profile)?;
-    Ok(profile)
-}
-
 fn spawn(options: &BrowserOptions, profile: &Path) -> std::io::Result<(Child, Devtools)> {
     let (to, from_us) = pipe::pipe()?;
     let (to_us, from) = pipe::pipe()?;
@@ -222,6 +218,9 @@ fn spawn(options: &BrowserOptions, profile: &Path) -> std::io::Result<(Child, De
         // A group of its own, so that all of it can be ended, and Ctrl-C does not reach it.
         .process_group(0)
         .kill_on_drop(true);
+    if !options.jit {
+        command.arg("--js-flags=--jitless");
+    }
     // Its sandbox refuses to be set up by root.
     if nix::unistd::geteuid().is_root() {
         command.arg("--no-sandbox");
@@ -249,7 +248,7 @@ async fn last_words(mut stderr: ChildStderr) -> String {
 struct Keeper {
     child: Child,
     leader: Pid,
-    profile: PathBuf,
+    profile: Profile,
     memory_limit_bytes: u64,
 }
 
@@ -297,15 +296,7 @@ impl Keeper {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let _ = tokio::time::timeout(VANISH_LIMIT, self.child.wait()).await;
-        remove(self.profile).await;
-    }
-}
-
-async fn remove(profile: PathBuf) {
-    let removed =
-        tokio::task::spawn_blocking(move || std::fs::remove_dir_all(&profile).map_err(|error| (profile, error)));
-    if let Ok(Err((profile, error))) = removed.await {
-        tracing::warn!(profile = %profile.display(), %error, "browser's profile was not removed");
+        self.profile.remove().await;
     }
 }
 

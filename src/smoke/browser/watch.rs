@@ -30,7 +30,13 @@ pub(super) struct Watch {
     pub(super) failed: Vec<FailedRequest>,
     /// The process that draws the page has died.
     pub(super) crashed: bool,
+    /// The browser broke requests off because the host's network changed. That says nothing about the page.
+    pub(super) disturbed: bool,
 }
+
+/// What Chromium says of every request that is under way when an address or interface of the host comes or goes. On a
+/// host that runs containers that is each time one is started or stopped.
+pub(super) const NETWORK_CHANGED: &str = "net::ERR_NETWORK_CHANGED";
 
 /// A request that is not finished.
 struct Open {
@@ -62,6 +68,7 @@ impl Watch {
             console: Vec::new(),
             failed: Vec::new(),
             crashed: false,
+            disturbed: false,
         }
     }
 
@@ -86,7 +93,10 @@ impl Watch {
             "Network.loadingFinished" => self.finished(it),
             "Network.loadingFailed" => self.broke_off(it),
             "Network.webSocketCreated" => self.open(it, "WebSocket", &it["url"], true),
-            "Network.webSocketFrameError" => self.fail(it, None, text(&it["errorMessage"])),
+            "Network.webSocketFrameError" => {
+                self.disturbed |= text(&it["errorMessage"]).ends_with(NETWORK_CHANGED);
+                self.fail(it, None, text(&it["errorMessage"]));
+            }
             "Network.webSocketClosed" => self.finished(it),
             "Page.frameNavigated" if it["frame"]["id"] == self.main_frame => {
                 self.at = it["frame"]["url"].as_str().map(str::to_owned);
@@ -160,6 +170,7 @@ impl Watch {
     }
 
     fn broke_off(&mut self, it: &Value) {
+        self.disturbed |= it["errorText"] == NETWORK_CHANGED;
         // Given up by the page itself, which may do so, or by leaving it.
         let given_up = it["canceled"] == true;
         let main = it["type"] == "Document" && self.at.as_deref().is_none_or(|at| at == "about:blank");

@@ -179,6 +179,70 @@ async fn two_pages_are_open_at_once_and_the_third_waits_for_its_turn() {
     assert_eq!(left(folder.path()), Vec::<String>::new());
 }
 
+/// Chromium breaks off what connects while an address of the host comes or goes, and Docker gives and takes one with each
+/// container. That is not the page's fault.
+#[tokio::test]
+async fn a_network_that_changes_is_no_failure_of_a_page() {
+    let (folder, site) = (TempDir::new().unwrap(), Site::open().await);
+    let browser = launched(&folder).await;
+    let link = Link::make();
+    let looks = || site.visits.clogged.load(Ordering::SeqCst);
+    let change = async {
+        let deadline = Instant::now() + PATIENT;
+        for last in 1_u8.. {
+            // Looked at again: now it may connect.
+            if looks() > 1 {
+                return site.unclog().await;
+            }
+            assert!(Instant::now() < deadline, "looked at {} times", looks());
+            link.give(last);
+            let seen = async {
+                while looks() < 2 {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            let _ = tokio::time::timeout(Duration::from_secs(4), seen).await;
+        }
+    };
+    let clogged = check("/clogged");
+    let viewed = tokio::select! {
+        viewed = clogged.run(&browser, Some(&site.base), &[]) => viewed.unwrap(),
+        () = change => unreachable!("it answers until it is dropped"),
+    };
+    assert_eq!((verdict(&viewed, &site).as_str(), looks() > 1), ("pass", true));
+    browser.close().await;
+}
+
+/// An interface of this host that nothing uses, gone when dropped.
+struct Link(String);
+
+impl Link {
+    fn make() -> Self {
+        let link = Self(format!("tg{}", std::process::id()));
+        let peer = format!("{}p", link.0);
+        link.ip(&["link", "add", &link.0, "type", "veth", "peer", "name", &peer]);
+        link.ip(&["link", "set", &peer, "up"]);
+        link.ip(&["link", "set", &link.0, "up"]);
+        link
+    }
+
+    /// Gives it one more address.
+    fn give(&self, last: u8) {
+        self.ip(&["addr", "add", &format!("198.18.77.{last}/32"), "dev", &self.0]);
+    }
+
+    fn ip(&self, words: &[&str]) {
+        let ended = std::process::Command::new("ip").args(words).status().unwrap();
+        assert!(ended.success(), "ip {words:?}");
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("ip").args(["link", "del", &self.0]).status();
+    }
+}
+
 #[tokio::test]
 async fn a_page_whose_script_never_pauses_is_given_up_and_others_go_on() {
     let (folder, site) = (TempDir::new().unwrap(), Site::open().await);

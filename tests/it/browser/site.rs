@@ -28,6 +28,8 @@ pub struct Visits {
     pub rung: Notify,
     /// Answers the stuck ones, one for each permit.
     pub release: Notify,
+    /// How often the page was asked for that waits for a connection which nobody takes.
+    pub clogged: AtomicUsize,
 }
 
 pub struct Site {
@@ -36,6 +38,31 @@ pub struct Site {
     /// An address where nobody listens, and nobody else can.
     pub nowhere: Url,
     _taken: TcpSocket,
+    clog: Clog,
+}
+
+/// A port whose queue is full, so that connecting takes until somebody takes the connections.
+struct Clog {
+    listener: TcpListener,
+    _queue: Vec<TcpStream>,
+}
+
+impl Clog {
+    async fn open() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let mut queue = Vec::new();
+        let connect = || TcpStream::connect(listener.local_addr().unwrap());
+        while let Ok(connected) = tokio::time::timeout(Duration::from_millis(500), connect()).await {
+            queue.push(connected.unwrap());
+        }
+        Self { listener, _queue: queue }
+    }
+
+    fn port(&self) -> u16 {
+        self.listener.local_addr().unwrap().port()
+    }
 }
 
 impl Site {
@@ -46,13 +73,22 @@ impl Site {
         let taken = TcpSocket::new_v4().unwrap();
         taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let nowhere = Url::parse(&format!("http://{}/", taken.local_addr().unwrap())).unwrap();
-        let (ports, seen) = ([base.port().unwrap(), nowhere.port().unwrap()], Arc::clone(&visits));
+        let clog = Clog::open().await;
+        let ports = [base.port().unwrap(), nowhere.port().unwrap(), clog.port()];
+        let seen = Arc::clone(&visits);
         tokio::spawn(async move {
             while let Ok((peer, _)) = listener.accept().await {
                 tokio::spawn(serve(peer, ports, Arc::clone(&seen)));
             }
         });
-        Self { base, visits, nowhere, _taken: taken }
+        Self { base, visits, nowhere, _taken: taken, clog }
+    }
+
+    /// Answers whoever connects to the port whose queue is full, until dropped.
+    pub async fn unclog(&self) {
+        while let Ok((peer, _)) = self.clog.listener.accept().await {
+            tokio::spawn(serve(peer, [0; 3], Arc::clone(&self.visits)));
+        }
     }
 
     /// Waits until exactly so many requests are stuck.
@@ -73,11 +109,18 @@ impl Site {
 /// A check of one of its pages.
 pub fn check(path: &str) -> BrowserCheck {
     let name = path.trim_start_matches('/').to_owned();
-    BrowserCheck { name, url: path.to_owned(), wait_for: WaitFor::NetworkIdle, limit: PATIENT, allow: Vec::new() }
+    BrowserCheck {
+        name,
+        url: path.to_owned(),
+        wait_for: WaitFor::NetworkIdle,
+        limit: PATIENT,
+        allow: Vec::new(),
+        logged_in: true,
+    }
 }
 
 /// One request, one answer.
-async fn serve(peer: TcpStream, ports: [u16; 2], visits: Arc<Visits>) -> std::io::Result<()> {
+async fn serve(peer: TcpStream, ports: [u16; 3], visits: Arc<Visits>) -> std::io::Result<()> {
     let mut peer = BufReader::new(peer);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
@@ -94,6 +137,9 @@ async fn serve(peer: TcpStream, ports: [u16; 2], visits: Arc<Visits>) -> std::io
         visits.stuck.fetch_sub(1, Ordering::SeqCst);
         visits.rung.notify_waiters();
     }
+    if path == "/clogged" {
+        visits.clogged.fetch_add(1, Ordering::SeqCst);
+    }
     let (status, more, body) = answer(&path, &head, ports);
     let answer = format!(
         "HTTP/1.1 {status} X\r\ncontent-type: text/html; charset=utf-8\r\n{more}content-length: {}\r\nconnection: close\r\n\r\n{body}",
@@ -103,7 +149,7 @@ async fn serve(peer: TcpStream, ports: [u16; 2], visits: Arc<Visits>) -> std::io
     peer.get_mut().shutdown().await
 }
 
-fn answer(path: &str, head: &str, [port, nowhere]: [u16; 2]) -> (u16, String, String) {
+fn answer(path: &str, head: &str, [port, nowhere, clog]: [u16; 3]) -> (u16, String, String) {
     let page = |body: &str| (200, String::new(), format!("<!doctype html><title>t</title>{body}"));
     let script = |script: &str| page(&format!("<h1>Orders</h1><script>{script}</script>"));
     match path {
@@ -128,6 +174,7 @@ fn answer(path: &str, head: &str, [port, nowhere]: [u16; 2]) -> (u16, String, St
         "/late" => page(
             "<p>Loading</p><script>setTimeout(() => document.body.innerHTML = '<h1 class=late>Orders</h1>', 300)</script>",
         ),
+        "/clogged" => script(&format!("fetch('http://127.0.0.1:{clog}/good', {{ mode: 'no-cors' }})")),
         "/endless" => script("fetch('/stuck')"),
         "/loop" => script("addEventListener('load', () => setTimeout(() => { for (;;) {} }, 0))"),
         "/alert" => script("alert('hello')"),

@@ -8,6 +8,7 @@ use tidegate::instance::InstanceAdapter;
 use tidegate::instance::appsmith::{Appsmith, AppsmithOptions, Login};
 use tidegate::model::observation::{Observation, SeenResult};
 use tidegate::model::verdict::compare;
+use tidegate::smoke::album::NoAlbum;
 use tidegate::smoke::query::{Expect, Params, QueryCheck};
 
 use super::ready;
@@ -42,7 +43,7 @@ async fn everything_that_people_made_is_in_the_inventory_and_nothing_runs_for_it
     let world = World::start("inventory", Make { broken: "edit:Returns", ..Make::default() }).await;
     let app = world.appsmith();
     ready(&app, "v1.99").await.unwrap();
-    let seen = app.observe(&engine()).await.unwrap();
+    let seen = app.observe(&engine(), &NoAlbum).await.unwrap();
     let inventory = &seen.inventory;
     let pages = count(&seen, "page");
     assert_eq!((count(&seen, "workspace"), count(&seen, "application"), pages), (2, 4, 11));
@@ -74,7 +75,11 @@ async fn everything_that_people_made_is_in_the_inventory_and_nothing_runs_for_it
     let viewer = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(viewer.path(), "viewer-password").unwrap();
     let login = Some(Login { user: "viewer@standin.test".into(), password_file: viewer.path().to_owned() });
-    let seen = Appsmith::new(AppsmithOptions { login, ..world.options() }).unwrap().observe(&engine()).await.unwrap();
+    let seen = Appsmith::new(AppsmithOptions { login, ..world.options() })
+        .unwrap()
+        .observe(&engine(), &NoAlbum)
+        .await
+        .unwrap();
     assert_eq!(not_well(&seen), [""; 0]);
     assert_eq!((count(&seen, "application"), count(&seen, "page")), (4, 11));
     world.remove().await;
@@ -86,12 +91,12 @@ async fn what_a_migration_loses_is_named_and_a_plugin_only_warns() {
     let world = World::start("loses", Make::default()).await;
     let app = world.appsmith();
     ready(&app, "v1.99").await.unwrap();
-    let baseline = app.observe(&engine()).await.unwrap();
+    let baseline = app.observe(&engine(), &NoAlbum).await.unwrap();
     let broken = "lose-page:Orders/Details,lose-query:Inventory/getHome,lose-js:Customers/HomeHelpers,\
                   lose-datasource:Billing,lose-plugin:mysql-plugin,lose-user:viewer@standin.test";
     let world = world.upgrade(Make { version: "v2.2", broken, ..Make::default() }).await;
     ready(&app, "v2.2").await.unwrap();
-    let verdict = compare(&baseline, &app.observe(&engine()).await.unwrap());
+    let verdict = compare(&baseline, &app.observe(&engine(), &NoAlbum).await.unwrap());
     let blocking: Vec<String> = verdict.blocking().map(ToString::to_string).collect();
     for wanted in [
         "fail: page `Details` of app `Orders`: it is gone",
@@ -147,7 +152,7 @@ async fn the_queries_that_are_named_run_and_no_others() {
     ];
     let app = Appsmith::new(AppsmithOptions { queries, ..world.options() }).unwrap();
     ready(&app, "v1.99").await.unwrap();
-    let seen = app.observe(&engine()).await.unwrap();
+    let seen = app.observe(&engine(), &NoAlbum).await.unwrap();
     let result = |name: &str| match &seen.checks[&format!("query:{name}")].result {
         SeenResult::Pass => "pass".to_owned(),
         SeenResult::Fail { reason } => format!("fail: {reason}"),
@@ -182,9 +187,9 @@ async fn data_sources_are_tested_only_where_that_is_wanted() {
     let world = World::start("sources", Make { broken: "datasource:Events", ..Make::default() }).await;
     let quiet = world.appsmith();
     ready(&quiet, "v1.99").await.unwrap();
-    assert_eq!(not_well(&quiet.observe(&engine()).await.unwrap()), [""; 0]);
+    assert_eq!(not_well(&quiet.observe(&engine(), &NoAlbum).await.unwrap()), [""; 0]);
     let app = Appsmith::new(AppsmithOptions { test_datasources: true, ..world.options() }).unwrap();
-    let seen = app.observe(&engine()).await.unwrap();
+    let seen = app.observe(&engine(), &NoAlbum).await.unwrap();
     let tests = seen.checks.keys().filter(|id| id.starts_with("datasource:")).count();
     assert_eq!(tests, 6);
     let wrong = not_well(&seen);
@@ -205,7 +210,7 @@ async fn older_versions_are_looked_at_in_their_own_way() {
             World::start(&format!("older-{}", version.replace('.', "-")), Make { version, ..Make::default() }).await;
         let app = world.appsmith();
         ready(&app, version).await.unwrap();
-        let seen = app.observe(&engine()).await.unwrap();
+        let seen = app.observe(&engine(), &NoAlbum).await.unwrap();
         assert_eq!(not_well(&seen), [""; 0], "{version}");
         let counts = ["workspace", "application", "page", "js-object", "query"].map(|kind| count(&seen, kind));
         assert_eq!(counts, [2, 4, 11, 11, 26], "{version}");

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tidegate::instance::InstanceAdapter;
 use tidegate::instance::appsmith::{Appsmith, AppsmithOptions};
 use tidegate::model::observation::SeenResult;
+use tidegate::smoke::album::NoAlbum;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -80,7 +81,7 @@ async fn a_large_instance_is_looked_at_within_half_of_what_the_server_allows_in_
     ready(&app, "v1.99").await.unwrap();
     counts.requests.store(0, Ordering::SeqCst);
 
-    let seen = app.observe(&engine()).await.unwrap();
+    let seen = app.observe(&engine(), &NoAlbum).await.unwrap();
     let kinds = |kind: &str| seen.inventory.things[kind].len();
     assert_eq!((kinds("application"), kinds("page")), (APPS, APPS * PAGES));
     assert_eq!(kinds("js-object"), APPS * PAGES);

@@ -10,6 +10,7 @@ use tidegate::instance::appsmith::{Appsmith, AppsmithOptions, Login};
 use tidegate::instance::gate::ReadyOptions;
 use tidegate::model::ids::InstanceName;
 use tidegate::smoke::http::HttpCheck;
+use tidegate::smoke::{Checks, QuickCheck};
 
 use crate::docker::{docker, docker_ok};
 
@@ -105,7 +106,7 @@ impl World {
             stop_grace: Duration::from_secs(60),
             acknowledge_mounts: Vec::new(),
             ready: patient(),
-            checks: Vec::new(),
+            checks: Checks::default(),
             queries: Vec::new(),
             test_datasources: false,
             quick_mongod_stop: true,
@@ -160,9 +161,15 @@ pub fn patient() -> ReadyOptions {
 }
 
 /// A check of a path that must answer 200.
-pub fn http_check(name: &str, path: &str, contains: Option<&str>) -> HttpCheck {
+pub fn http_check(name: &str, path: &str, contains: Option<&str>) -> QuickCheck {
     let limit = Duration::from_secs(30);
-    HttpCheck { name: name.into(), url: path.into(), status: 200, contains: contains.map(str::to_owned), limit }
+    let contains = contains.map(str::to_owned);
+    QuickCheck::Http(HttpCheck { name: name.into(), url: path.into(), status: 200, contains, limit })
+}
+
+/// Those and no others.
+pub fn quick(checks: impl Into<Vec<QuickCheck>>) -> Checks {
+    Checks { quick: checks.into(), ..Checks::default() }
 }
 
 async fn sweep(name: &str) {

@@ -16,6 +16,7 @@ use tidegate::model::observation::{Observation, Seen, SeenResult};
 use tidegate::model::part::{Cover, PartPlan};
 use tidegate::model::verdict::READY_CHECK;
 use tidegate::model::version::Version;
+use tidegate::smoke::album::Album;
 
 use super::data;
 
@@ -228,7 +229,7 @@ impl InstanceAdapter for App {
         Ok(())
     }
 
-    async fn observe(&self, engine: &dyn ContainerEngine) -> Result<Observation, InstanceError> {
+    async fn observe(&self, engine: &dyn ContainerEngine, _album: &dyn Album) -> Result<Observation, InstanceError> {
         let mut seen = Observation::default();
         let mut note = |id: &str, holds: bool| {
             let result = if holds { SeenResult::Pass } else { SeenResult::Fail { reason: "no".into() } };

@@ -279,6 +279,7 @@ impl World {
                 host: "matrix".into(),
                 take_over: None,
                 acknowledged: Default::default(),
+                allow_change: Vec::new(),
             },
         })
     }

@@ -28,6 +28,7 @@ mod restore;
 mod rollback;
 pub mod running;
 mod side;
+mod smoke;
 mod store;
 mod undo;
 mod work;

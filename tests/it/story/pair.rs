@@ -200,7 +200,7 @@ impl Pair {
             "--label",
             "com.docker.compose.service=appsmith",
             "-e",
-            "OWN_SETTING=kept as it is",
+            "OWN_SETTING=own-value-that-is-secret",
             "--memory",
             "512m",
             "--add-host",

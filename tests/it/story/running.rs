@@ -34,6 +34,17 @@ impl Ended {
     }
 }
 
+/// What no output, log and journal may hold: the store's key, the password of the checks, and a value of a container's
+/// environment.
+const SECRETS: [&str; 3] = ["story-secret-of-the-store", "standin-password", "own-value-that-is-secret"];
+
+/// Whatever a test is about, nothing that it made Tidegate say or write down shows a secret. What lies beside a journal,
+/// readable by its owner alone, may hold a container's definition.
+fn shows_no_secret(said: &str, what: &str) {
+    let shown = SECRETS.iter().find(|secret| said.contains(**secret));
+    assert!(shown.is_none(), "{what} shows the secret {shown:?}:\n{said}");
+}
+
 /// Killed when dropped.
 pub struct Running {
     child: Child,
@@ -92,7 +103,18 @@ impl Running {
         let limit = super::LIMIT;
         let ended = tokio::time::timeout(limit, self.child.wait()).await;
         let status = ended.unwrap_or_else(|_| panic!("it has not ended: {}", self.said("stderr"))).unwrap();
+        self.kept_its_secrets();
         Ended { code: status.code(), stdout: self.said("stdout"), stderr: self.said("stderr") }
+    }
+
+    fn kept_its_secrets(&self) {
+        for name in ["stdout", "stderr"] {
+            shows_no_secret(&self.said(name), name);
+        }
+        for journal in journals(&self.state).iter().filter(|path| !self.known.contains(path)) {
+            // One that was killed in its first line may be gone again.
+            shows_no_secret(&std::fs::read_to_string(journal).unwrap_or_default(), "a journal");
+        }
     }
 
     /// What it has written to `stdout` or `stderr` so far.
