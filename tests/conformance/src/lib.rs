@@ -27,7 +27,7 @@ mod version;
 mod workspaces;
 
 pub use report::{Outcome, Report};
-pub use set_up::set_up;
+pub use set_up::{set_up, wait};
 
 /// What to test and how far to go.
 #[derive(Clone, Debug, Default)]

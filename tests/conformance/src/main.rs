@@ -4,6 +4,7 @@
 use clap::Parser;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 use tidegate_conformance::{Login, Options};
 
 /// Tests whether an Appsmith instance is what Tidegate believes it to be.
@@ -34,6 +35,9 @@ struct Args {
     /// A query that may be run, and needs no value of its page; may be repeated
     #[arg(long, value_name = "APP/QUERY")]
     safe_query: Vec<String>,
+    /// Test nothing: wait so many seconds until the API answers
+    #[arg(long, value_name = "SECONDS", conflicts_with = "set_up")]
+    wait: Option<u64>,
     /// Test nothing: make the administrator of an empty instance, and an application
     #[arg(long, requires = "user", conflicts_with = "read_only")]
     set_up: bool,
@@ -69,6 +73,10 @@ fn run(args: Args) -> Result<ExitCode, String> {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
+    if let Some(seconds) = args.wait {
+        runtime.block_on(tidegate_conformance::wait(&options, Duration::from_secs(seconds)))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if args.set_up {
         runtime.block_on(tidegate_conformance::set_up(&options))?.iter().for_each(|line| println!("{line}"));
         return Ok(ExitCode::SUCCESS);

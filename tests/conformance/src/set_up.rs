@@ -4,9 +4,27 @@ use crate::http::{Http, expect, list, send, text};
 use crate::{Login, Options};
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 /// The application that is made.
 const APPLICATION: &str = "Acceptance";
+
+/// Waits until the API answers. Pages and `/info` come long before.
+pub async fn wait(options: &Options, limit: Duration) -> Result<(), String> {
+    let http = Http::new(&options.base_url)?;
+    let deadline = Instant::now() + limit;
+    loop {
+        let why = match http.get("api/v1/users/me", None).await.and_then(|reply| reply.data()) {
+            Ok(_) => return Ok(()),
+            Err(why) => why,
+        };
+        if Instant::now() >= deadline {
+            return Err(format!("the API does not answer within {} s: {why}", limit.as_secs()));
+        }
+        sleep(Duration::from_millis(250)).await;
+    }
+}
 
 /// Makes the administrator if there is no user yet, then a workspace with a deployed application if there is none.
 /// Says what was done. Doing it twice changes nothing more.
