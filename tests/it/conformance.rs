@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate_conformance::{Login, Options, Outcome, Report, run};
+use tidegate_conformance::{Login, Options, Outcome, Report, run, wait};
 
 use crate::docker::{docker, docker_ok};
 use crate::instance::world::import;
@@ -34,17 +34,9 @@ impl Instance {
         docker_ok(&[&words[..], &["-p", "127.0.0.1::80", &image]].concat()).await;
         let port = docker_ok(&["port", &instance.name, "80"]).await;
         let instance = Self { url: format!("http://{}", port.lines().next().unwrap()), ..instance };
-        instance.wait_until_it_answers().await;
+        let patience = Duration::from_secs(120);
+        wait(&instance.options(version), patience).await.unwrap();
         instance
-    }
-
-    async fn wait_until_it_answers(&self) {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
-        let url = format!("{}/api/v1/users/me", self.url);
-        while !reqwest::get(&url).await.is_ok_and(|answer| answer.status() == 200) {
-            assert!(tokio::time::Instant::now() < deadline, "{} never answers", self.name);
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
     }
 
     fn options(&self, version: &str) -> Options {
