@@ -4,6 +4,7 @@
 
 mod browser;
 mod config;
+mod conformance;
 mod daemon;
 mod dependency_rule;
 mod docker;

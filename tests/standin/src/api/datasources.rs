@@ -157,8 +157,9 @@ pub fn is_readable(world: &World, stored: &Value) -> bool {
 }
 
 fn is_reachable(world: &World, stored: &Value) -> bool {
-    let configured = stored["isConfigured"] == true;
-    configured && !world.behaviour.is(&Broken::Datasource(text(stored, "name").to_owned()))
+    // No resolver knows a host below `.invalid`.
+    let there = stored["isConfigured"] == true && !text(stored, "url").ends_with(".invalid");
+    there && !world.behaviour.is(&Broken::Datasource(text(stored, "name").to_owned()))
 }
 
 /// The configuration inside a body: of a storage, of a data source with storages, of an old data source.

@@ -139,3 +139,65 @@ fn failed(code: &str, title: &str, kind: &str, why: &str) -> Value {
         "pluginErrorDetails": {"title": title, "errorType": kind, "appsmithErrorCode": code, "downstreamErrorMessage": why},
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::behaviour::Baked;
+    use crate::data::database::Database;
+    use crate::envfile::Settings;
+    use crate::options::Options;
+    use crate::paths::Volume;
+    use crate::seed;
+    use crate::world::lock;
+
+    /// Runs a query of Orders in a seeded world that is broken in that way, as often as asked.
+    async fn results(broken: &str, query: &str, given: Value, times: usize) -> Vec<Value> {
+        let dir = tempfile::tempdir().unwrap();
+        let volume = Volume::at(dir.path());
+        let baked = Baked::take(&mut Options::read(&[]).unwrap()).unwrap();
+        seed::fill(&volume, &baked, 1, 0, 7).unwrap();
+        let behaviour = baked.in_environment(None, Some(broken)).unwrap();
+        let settings = Settings::load(&volume, behaviour.version, &Default::default()).unwrap();
+        let database = Database::open(&volume.mongodb()).unwrap();
+        let world = World::new(volume, behaviour, String::new(), Default::default());
+        *lock(&world.settings) = settings;
+        let action = database.matching(Collection::NewAction, "name", query).next().unwrap();
+        let source = database.get(Collection::Datasource, text(action, "datasourceId")).unwrap();
+        let mut all = Vec::new();
+        for _ in 0..times {
+            all.push(run(&world, action, source, "Orders", &given).await);
+        }
+        all
+    }
+
+    async fn result(broken: &str, query: &str, given: Value) -> Value {
+        results(broken, query, given, 1).await.remove(0)
+    }
+
+    #[tokio::test]
+    async fn reading_gives_rows_and_writing_a_count() {
+        assert_eq!(result("", "getHome", json!({})).await["body"].as_array().unwrap().len(), 3);
+        assert_eq!(result("", "delete_order", json!({})).await["body"], json!([{"affectedRows": 1}]));
+        let needs = result("", "updateHome", json!({})).await;
+        assert_eq!((&needs["isExecutionSuccess"], &needs["errorType"]), (&json!(false), &json!("ARGUMENT_ERROR")));
+        let given = json!({"Input1.text": "k0", "Table1.selectedRow.id": "k1"});
+        assert_eq!(result("", "updateHome", given).await["isExecutionSuccess"], true);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broken_query_fails_and_a_slow_one_only_beyond_its_limit() {
+        let ran = async |broken: &str| result(broken, "getHome", json!({})).await["isExecutionSuccess"] == true;
+        assert!(!ran("query:getHome").await && !ran("query:Orders/getHome").await);
+        assert!(ran("query:Returns/getHome").await && ran("query:getDetails").await);
+        assert!(ran("slow-query:getHome:9").await && !ran("slow-query:getHome:11").await);
+    }
+
+    #[tokio::test]
+    async fn credentials_that_cannot_be_read_block_their_host_after_three_tries() {
+        let broken = "datasource:Orders DB,datasource:Events,datasource:Billing";
+        let all = results(broken, "getHome", json!({}), 4).await;
+        let codes: Vec<&str> = all.iter().map(|result| text(result, "statusCode")).collect();
+        assert_eq!(codes, ["PE-DSE-4000", "PE-DSE-4000", "PE-DSE-4000", "AE-TMR-4031"]);
+    }
+}
