@@ -69,3 +69,22 @@ async fn a_failed_upgrade_leaves_a_report() {
     let none = pair.run(&["report"]).await.expect(2);
     assert!(none.stderr.contains("compared nothing"), "{}", none.stderr);
 }
+
+/// An API that answers well, and a page that shows nothing. Only a browser sees that; with one the upgrade is taken back, and
+/// without one it goes through.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_page_behind_a_good_api_is_seen_in_a_browser_alone() {
+    const BLANK: &str = "v1.99";
+    let pair = Pair::start("blank", Make { tags: &[], ..Make::default() }).await;
+    pair.push(BLANK, &["--broken", "blank-page"]).await;
+    pair.configure("[smoke.browser]\nappsmith_pages = \"first\"\n");
+    let taken_back = pair.run(&["upgrade", BLANK, "--only", "staging"]).await.expect(5);
+    assert!(taken_back.stderr.contains("of app `Orders` in a browser: it is blank"), "{}", taken_back.stderr);
+    let report = pair.run(&["report", "--json"]).await.expect(9).json();
+    let items = report[0]["verdict"]["items"].as_array().unwrap();
+    let failed: Vec<&str> =
+        items.iter().filter(|item| item["outcome"]["is"] == "fail").map(|item| item["id"].as_str().unwrap()).collect();
+    assert!(failed.len() == 4 && failed.iter().all(|id| id.starts_with("browser:app:")), "{failed:?}");
+    pair.configure("");
+    pair.run(&["upgrade", BLANK, "--only", "staging"]).await.expect(0);
+}

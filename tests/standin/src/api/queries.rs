@@ -156,7 +156,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let volume = Volume::at(dir.path());
         let baked = Baked::take(&mut Options::read(&[]).unwrap()).unwrap();
-        seed::fill(&volume, &baked, 1, 0, 7).unwrap();
+        seed::fill(&volume, &baked, 1, None, 0, 7).unwrap();
         let behaviour = baked.in_environment(None, Some(broken)).unwrap();
         let settings = Settings::load(&volume, behaviour.version, &Default::default()).unwrap();
         let database = Database::open(&volume.mongodb()).unwrap();
