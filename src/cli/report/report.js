@@ -13,4 +13,6 @@ function filter() {
 }
 search.addEventListener("input", filter);
 all.addEventListener("change", filter);
+// Nothing else to show.
+all.checked = rows.every(([row]) => row.classList.contains("passed"));
 filter();

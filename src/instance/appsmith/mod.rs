@@ -265,7 +265,7 @@ impl InstanceAdapter for Appsmith {
         seen.checks.insert(READY_CHECK.into(), Seen { title: title.clone(), result });
         if answers {
             match self.look(&mut seen).await {
-                Ok(found) => pages.extend(self.options.pages_in_browser.of(&found)),
+                Ok(found) => pages.extend(self.options.pages_in_browser.of(&found, &seen.inventory)),
                 Err(ApiError::NotUp { why }) => {
                     let result =
                         SeenResult::Fail { reason: format!("it stopped to answer while it was checked: {why}") };

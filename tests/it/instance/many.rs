@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tidegate::instance::InstanceAdapter;
 use tidegate::instance::appsmith::{Appsmith, AppsmithOptions};
 use tidegate::model::observation::SeenResult;
 use tidegate::smoke::album::NoAlbum;
+use tidegate::smoke::browser::{Browser, BrowserCheck, BrowserOptions, WaitFor, find};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -95,5 +97,59 @@ async fn a_large_instance_is_looked_at_within_half_of_what_the_server_allows_in_
     // One for each page, one for each application in the editor, few for all the rest.
     assert!((APPS * (PAGES + 1)..=APPS * (PAGES + 1) + 20).contains(&requests), "{requests} requests");
     assert!(requests <= CALLS_MAX);
+    let report = report_of(&world).await;
+    assert!(report.matches("<tr").count() > APPS * (PAGES + 2), "{} rows", report.matches("<tr").count());
+    opens_in_a_browser(report).await;
     world.remove().await;
+}
+
+/// What `tidegate smoke` writes of it.
+async fn report_of(world: &World) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, html) = (folder.path().join("tidegate.toml"), folder.path().join("report.html"));
+    let text = format!(
+        "state_dir = {:?}\n[instances.staging]\ncontainer = {:?}\nurl = {:?}\nlogin_user = \"admin@standin.test\"\n\
+         login_password_file = {:?}\n",
+        folder.path().join("state"),
+        world.name,
+        world.url,
+        world.password_file(),
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    command.args(["smoke", "staging", "--against", "nothing", "--html"]).arg(&html).arg("-c").arg(&config);
+    let ended = command.output().await.unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    std::fs::read_to_string(&html).unwrap()
+}
+
+/// Chromium draws it and runs its script without an error. The picture stays in the target directory, to be looked at.
+async fn opens_in_a_browser(report: String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = url::Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let _ = client.read(&mut [0; 4096]).await;
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/html; charset=utf-8\r\nconnection: close\r\n";
+            let answer = format!("{head}content-length: {}\r\n\r\n{report}", report.len());
+            let _ = client.write_all(answer.as_bytes()).await;
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let browser = BrowserOptions::new(find(None).unwrap(), folder.path().to_owned());
+    let browser = Browser::launch(&browser).await.unwrap();
+    let check = BrowserCheck {
+        name: "report".into(),
+        title: None,
+        url: "/".into(),
+        wait_for: WaitFor::Selector("#shown:not(:empty)".into()),
+        limit: Duration::from_secs(60),
+        allow: Vec::new(),
+        logged_in: false,
+    };
+    let viewed = check.run(&browser, Some(&base), &[]).await.unwrap();
+    browser.close().await;
+    let picture = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("report-of-a-large-instance.png");
+    std::fs::write(picture, viewed.evidence.screenshot.unwrap()).unwrap();
+    assert_eq!(viewed.seen.result, SeenResult::Pass);
 }

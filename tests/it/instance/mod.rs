@@ -3,6 +3,7 @@
 
 mod inventory;
 mod many;
+mod proof;
 pub(crate) mod world;
 
 use std::sync::Mutex;

@@ -118,6 +118,11 @@ impl World {
         Appsmith::new(self.options()).unwrap()
     }
 
+    /// Where the password lies.
+    pub fn password_file(&self) -> &std::path::Path {
+        self.password.path()
+    }
+
     /// Writes another password to the file of [`World::options`].
     pub fn set_password(&self, password: &str) {
         std::fs::write(self.password.path(), password).unwrap();

@@ -40,8 +40,13 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(180);
 
 /// Looks again and again until `look` finds something. The only way in which these tests wait.
-pub async fn wait_for<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let give_up = Instant::now() + LIMIT;
+pub async fn wait_for<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    wait_at_most(LIMIT, what, look).await
+}
+
+/// As [`wait_for`], with a limit of its own.
+pub async fn wait_at_most<T>(limit: Duration, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let give_up = Instant::now() + limit;
     loop {
         if let Some(found) = look().await {
             return found;

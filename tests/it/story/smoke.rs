@@ -77,9 +77,15 @@ async fn an_empty_page_behind_a_good_api_is_seen_in_a_browser_alone() {
     const BLANK: &str = "v1.99";
     let pair = Pair::start("blank", Make { tags: &[], ..Make::default() }).await;
     pair.push(BLANK, &["--broken", "blank-page"]).await;
-    pair.configure("[smoke.browser]\nappsmith_pages = \"first\"\n");
+    pair.configure("[smoke.browser]\nappsmith_pages = \"first\"\ntimeout = \"20s\"\n");
     let taken_back = pair.run(&["upgrade", BLANK, "--only", "staging"]).await.expect(5);
-    assert!(taken_back.stderr.contains("of app `Orders` in a browser: it is blank"), "{}", taken_back.stderr);
+    assert!(
+        taken_back
+            .stderr
+            .contains("of app `Orders` in a browser: `[class*='t--widget-']` was not there within 20000 ms"),
+        "{}",
+        taken_back.stderr
+    );
     let report = pair.run(&["report", "--json"]).await.expect(9).json();
     let items = report[0]["verdict"]["items"].as_array().unwrap();
     let failed: Vec<&str> =
