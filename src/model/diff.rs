@@ -1,4 +1,4 @@
-//! What differs between two observations, for a person. Judges nothing; that is [`verdict`](super::verdict)'s.
+//! What differs between two observations, for a person. Judges nothing; that is `verdict`'s.
 
 use std::collections::BTreeSet;
 
