@@ -116,7 +116,10 @@ impl Browser {
     /// # Errors
     /// Where it does not start or come up in time. Nothing of it is left then.
     pub async fn launch(options: &BrowserOptions) -> Result<Self, BrowserError> {
-        let profile = Profile::make_in(&options.folder)
+        let folder = options.folder.clone();
+        let made = tokio::task::spawn_blocking(move || Profile::make_in(&folder)).await;
+        let profile = made
+            .unwrap_or_else(|error| Err(std::io::Error::other(error)))
             .map_err(|source| BrowserError::Profile { folder: options.folder.clone(), source })?;
         let (mut child, devtools) = match spawn(options, profile.path()) {
             Ok(started) => started,

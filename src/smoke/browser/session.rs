@@ -36,11 +36,9 @@ impl Browsing {
     /// # Errors
     /// As [`Browser::launch`]; and where there is no browser.
     pub async fn launch(&self) -> Result<Browser, BrowserError> {
-        use std::os::unix::fs::DirBuilderExt;
-
         let program = find(self.program.as_deref())?;
         let folder = self.folder.clone();
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        let made = tokio::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).await;
         made.map_err(|source| BrowserError::Profile { folder: folder.clone(), source })?;
         let options = BrowserOptions {
             jit: self.jit,
