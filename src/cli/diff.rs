@@ -67,7 +67,7 @@ async fn side(wanted: &str, config: &Config) -> Result<Side, StepError> {
     if let Some(name) = config.instances.keys().find(|name| name.as_str() == wanted) {
         let (engine, instances) = (App::engine(config)?, App::instances(config)?);
         let adapter = instances.get(name).ok_or("an instance without an adapter")?;
-        let observation = adapter.observe(&*engine, &NoAlbum).await?;
+        let observation = adapter.observe(&*engine, Some(&NoAlbum)).await?;
         // The observation says whether it answers; without an answer it has no version.
         let version = adapter.version(&*engine).await.unwrap_or_default();
         return Ok(Side {

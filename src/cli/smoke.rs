@@ -8,7 +8,6 @@ use crate::config::Config;
 use crate::model::ids::InstanceName;
 use crate::model::manifest::Manifest;
 use crate::ops::Tools;
-use crate::ops::report::Report;
 use crate::ops::smoke::{self, Against};
 use crate::workflow::{StepError, chain};
 
@@ -55,7 +54,7 @@ pub async fn run(args: &SmokeArgs, config: &Config, out: &mut Render) -> Result<
         None => None,
     };
     let looked = smoke::smoke(tools, &args.instance, against).await?;
-    let report = Report::of(&tools.state, None, looked).await;
+    let report = args.files.report(&tools.state, None, looked).await;
     let code = report::tell(&[report], &args.files, out)?;
     if code == exit::REFUSED {
         out.error(

@@ -230,7 +230,11 @@ impl InstanceAdapter for Generic {
         }
     }
 
-    async fn observe(&self, engine: &dyn ContainerEngine, album: &dyn Album) -> Result<Observation, InstanceError> {
+    async fn observe(
+        &self,
+        engine: &dyn ContainerEngine,
+        album: Option<&dyn Album>,
+    ) -> Result<Observation, InstanceError> {
         let mut seen = Observation::default();
         let result = match engine.find(self.container()).await? {
             Some(view) if view.state == ContainerState::Running => SeenResult::Pass,
@@ -240,7 +244,7 @@ impl InstanceAdapter for Generic {
         seen.checks.insert(READY_CHECK.into(), Seen { title: format!("`{}` runs", self.options.name), result });
         let checks = &self.options.checks;
         seen.checks.extend(checks.run_quick(self.ground(engine)).await);
-        if let Some(browsing) = &checks.browsing {
+        if let (Some(browsing), Some(album)) = (&checks.browsing, album) {
             seen.checks.extend(look_through(browsing, &checks.pages, self.base.as_ref(), &[], album).await);
         }
         Ok(seen)

@@ -89,8 +89,12 @@ pub trait InstanceAdapter: Send + Sync + fmt::Debug {
     ) -> Result<(), InstanceError>;
 
     /// Looks at everything the checks look at: one quick probe of readiness (no waiting for it to settle),
-    /// inventory, and each check once. Pictures and the like go to `album`.
-    async fn observe(&self, engine: &dyn ContainerEngine, album: &dyn Album) -> Result<Observation, InstanceError>;
+    /// inventory, and each check once. Pictures and the like go to `album`; without one no page is opened in a browser.
+    async fn observe(
+        &self,
+        engine: &dyn ContainerEngine,
+        album: Option<&dyn Album>,
+    ) -> Result<Observation, InstanceError>;
 
     /// Versions to stop at on the way from one to the other, the target last, or why there is no way. Pure.
     fn hops(&self, from: &Version, to: &Version) -> Result<Vec<Version>, NoWay>;

@@ -56,6 +56,19 @@ impl FolderAlbum {
         Self { folder: folder.join(moment.word()) }
     }
 
+    /// As [`FolderAlbum::of`], for a new look: what an earlier one has left there goes, or it would be taken for what is
+    /// seen now where a page cannot be opened any more.
+    pub async fn begin(folder: &Path, moment: Moment) -> Self {
+        let album = Self::of(folder, moment);
+        match fs::remove_dir_all(&album.folder).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(folder = %album.folder.display(), error = %error, "evidence of before was not removed");
+            }
+            _ => {}
+        }
+        album
+    }
+
     /// The picture of a check, if one was kept.
     pub async fn picture(&self, check: &str) -> Option<Vec<u8>> {
         fs::read(self.file(check, "png")).await.ok()
@@ -128,6 +141,15 @@ mod tests {
         for (album, check) in [(&before, "browser:a_b"), (&after, "browser:a/b")] {
             assert!(album.picture(check).await.is_none() && album.notes(check).await.is_none(), "{check}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_new_look_shows_nothing_of_the_one_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let album = FolderAlbum::begin(folder.path(), Moment::After).await;
+        album.keep("browser:a", Evidence { screenshot: Some(b"old".to_vec()), ..Evidence::default() }).await;
+        let album = FolderAlbum::begin(folder.path(), Moment::After).await;
+        assert!(album.picture("browser:a").await.is_none() && album.notes("browser:a").await.is_none());
     }
 
     #[tokio::test]

@@ -37,8 +37,10 @@ pub struct Report {
     pub run: Option<RunId>,
     /// What was seen, and what was made of it.
     pub looked: Looked,
-    /// One for each page that was seen in a browser.
+    /// Pages that were seen in a browser, those first that keep the verdict from being a pass.
     pub pages: Vec<Page>,
+    /// How many more there are.
+    pub left_out: usize,
 }
 
 /// How one page looked in a browser.
@@ -63,7 +65,15 @@ pub struct Page {
 /// Off by so much of 255, two pixels are still one colour: edges of letters are drawn a little differently each time.
 const TOLERANCE: u8 = 24;
 
+/// So many pages are shown at the most: all that is shown is in memory, three pictures a page.
+const PAGES_MAX: usize = 50;
+
 impl Report {
+    /// A look without its pictures.
+    pub fn without_pictures(run: Option<RunId>, looked: Looked) -> Self {
+        Self { run, looked, pages: Vec::new(), left_out: 0 }
+    }
+
     /// Puts a look and its pictures together.
     pub async fn of(state: &StateDir, run: Option<RunId>, looked: Looked) -> Self {
         let folder = match &run {
@@ -71,11 +81,15 @@ impl Report {
             None => state.smoke(&looked.instance),
         };
         let (before, after) = (FolderAlbum::of(&folder, Moment::Before), FolderAlbum::of(&folder, Moment::After));
+        let seen = |id: &str| looked.now.checks.get(id).filter(|_| id.starts_with("browser:"));
+        let ids: Vec<&str> =
+            looked.verdict.items.iter().map(|item| item.id.as_str()).filter(|id| seen(id).is_some()).collect();
+        let left_out = ids.len().saturating_sub(PAGES_MAX);
         let mut pages = Vec::new();
-        for (id, seen) in looked.now.checks.iter().filter(|(id, _)| id.starts_with("browser:")) {
+        for id in ids.into_iter().take(PAGES_MAX) {
             let mut page = Page {
-                check: id.clone(),
-                title: seen.title.clone(),
+                check: id.to_owned(),
+                title: seen(id).map(|seen| seen.title.clone()).unwrap_or_default(),
                 before: before.picture(id).await,
                 after: after.picture(id).await,
                 notes: after.notes(id).await.unwrap_or_default(),
@@ -90,7 +104,7 @@ impl Report {
             }
             pages.push(page);
         }
-        Self { run, looked, pages }
+        Self { run, pages, left_out, looked }
     }
 }
 

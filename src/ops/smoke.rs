@@ -26,8 +26,8 @@ pub async fn smoke(tools: &Tools, instance: &InstanceName, against: Option<Again
         .instances
         .get(instance)
         .ok_or_else(|| InstanceError::NotReady { instance: instance.clone(), reason: "it is not configured".into() })?;
-    let album = FolderAlbum::of(&tools.state.smoke(instance), Moment::After);
-    let now = adapter.observe(&*tools.engine, &album).await?;
+    let album = FolderAlbum::begin(&tools.state.smoke(instance), Moment::After).await;
+    let now = adapter.observe(&*tools.engine, Some(&album)).await?;
     let (text, baseline) = against.map(|against| (against.text, against.observation)).unzip();
     // What passed is as good a baseline as any: then whatever does not pass now is a failure.
     let all_well = baseline.clone().unwrap_or_else(|| now.all_well());

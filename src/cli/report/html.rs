@@ -68,6 +68,7 @@ fn instance(report: &Report) -> Markup {
             @if !report.pages.is_empty() {
                 h3 { "Pages in a browser" }
                 @for page in &report.pages { (pictures(page, &looked.verdict.items)) }
+                @if report.left_out > 0 { p class="quiet" { (report.left_out) " more pages passed as well as the last of these; their pictures lie beside the journal" } }
             }
         }
     }

@@ -11,8 +11,10 @@ use super::render::Render;
 use super::{exit, logs};
 use crate::app::App;
 use crate::config::Config;
+use crate::model::ids::RunId;
 use crate::model::verdict::Verdict;
 use crate::ops::report::{self, Looked, Report};
+use crate::ops::state::StateDir;
 use crate::workflow::StepError;
 
 /// Show what the checks of a run saw, and write it as a report
@@ -42,6 +44,16 @@ pub struct Files {
     pub junit: Option<PathBuf>,
 }
 
+impl Files {
+    /// Pictures are looked at only where they are shown.
+    pub(super) async fn report(&self, state: &StateDir, run: Option<RunId>, looked: Looked) -> Report {
+        match self.html {
+            Some(_) => Report::of(state, run, looked).await,
+            None => Report::without_pictures(run, looked),
+        }
+    }
+}
+
 /// A report could not be written. What it reports on is as it was.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write the report `{}`", path.display())]
@@ -68,7 +80,7 @@ pub async fn run(args: &ReportArgs, config: &Config, out: &mut Render) -> Result
     }
     let mut reports = Vec::new();
     for looked in looks {
-        reports.push(Report::of(&state, Some(run.clone()), looked).await);
+        reports.push(args.files.report(&state, Some(run.clone()), looked).await);
     }
     tell(&reports, &args.files, out)
 }
@@ -167,7 +179,7 @@ pub(super) mod tests {
                 took_ms: 1234,
             },
         };
-        Report { run: None, looked, pages: vec![page] }
+        Report { run: None, looked, pages: vec![page], left_out: 0 }
     }
 
     #[test]

@@ -254,7 +254,11 @@ impl InstanceAdapter for Appsmith {
         watch::until_ready(self, engine, expected, tell).await
     }
 
-    async fn observe(&self, engine: &dyn ContainerEngine, album: &dyn Album) -> Result<Observation, InstanceError> {
+    async fn observe(
+        &self,
+        engine: &dyn ContainerEngine,
+        album: Option<&dyn Album>,
+    ) -> Result<Observation, InstanceError> {
         let (mut seen, mut pages) = (Observation::default(), Vec::new());
         let title = format!("`{}` answers", self.options.name);
         let result = match watch::quick_probe(self, engine).await? {
@@ -282,7 +286,7 @@ impl InstanceAdapter for Appsmith {
         let ground = Ground { engine, container: self.container(), http: client.http(), base: Some(client.base()) };
         seen.checks.extend(self.options.checks.run_quick(ground).await);
         pages.extend(self.options.checks.pages.iter().cloned());
-        if let (Some(browsing), false) = (&self.options.checks.browsing, pages.is_empty()) {
+        if let (Some(browsing), Some(album), false) = (&self.options.checks.browsing, album, pages.is_empty()) {
             let cookies = self.lent_cookies(&pages).await;
             seen.checks.extend(look_through(browsing, &pages, ground.base, &cookies, album).await);
         }

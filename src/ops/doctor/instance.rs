@@ -9,7 +9,6 @@ use crate::instance::InstanceAdapter;
 use crate::model::definition::MountSource;
 use crate::model::ids::RunId;
 use crate::model::layout::{LABEL_CONTAINER, LABEL_ROLE, LABEL_RUN, helper_target, porter_container};
-use crate::smoke::album::NoAlbum;
 use crate::workflow::StepError;
 
 impl Doctor {
@@ -39,7 +38,7 @@ impl Doctor {
         if !asks_app {
             return;
         }
-        match adapter.observe(engine, &NoAlbum).await {
+        match adapter.observe(engine, None).await {
             Ok(seen) => match seen.first_failure() {
                 None => self.ok(&area, format!("the app answers: {} checks passed", seen.passed_count())),
                 Some(failure) => {

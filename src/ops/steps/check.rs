@@ -129,8 +129,8 @@ impl Step<Notes> for Check {
     async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
         let (at, adapter) = (&self.at, self.at.adapter()?);
         let baseline = self.observation(cx, notes)?;
-        let album = FolderAlbum::of(&at.tools.state.pictures(&cx.run, &at.instance), Moment::After);
-        let now = match (adapter.observe(at.engine(), &album).await, self.baseline) {
+        let album = FolderAlbum::begin(&at.tools.state.pictures(&cx.run, &at.instance), Moment::After).await;
+        let now = match (adapter.observe(at.engine(), Some(&album)).await, self.baseline) {
             (Ok(now), _) => now,
             (Err(error @ InstanceError::LoginRefused { .. }), Baseline::Snapshot | Baseline::Recalled) => {
                 cx.warn(format!("its pages were not checked: {error}"));

@@ -239,10 +239,10 @@ impl Look {
         let label = image.as_ref().and_then(|image| image.labels.get("org.opencontainers.image.version"));
         let by_label = label.and_then(|text| Version::parse(text).ok());
         let (observation, unhealthy_because) = if view.is_up() {
-            let album = FolderAlbum::of(&at.tools.state.pictures(&cx.run, &at.instance), Moment::Before);
+            let album = FolderAlbum::begin(&at.tools.state.pictures(&cx.run, &at.instance), Moment::Before).await;
             // A snapshot is not judged, so nobody would look at its pictures.
             let album: &dyn Album = if self.purpose == Purpose::Snapshot { &NoAlbum } else { &album };
-            match adapter.observe(at.engine(), album).await {
+            match adapter.observe(at.engine(), Some(album)).await {
                 Ok(seen) => (Some(seen.clone()), seen.first_failure()),
                 // An engine that did not answer says nothing about the app. A restore needs neither.
                 Err(error)

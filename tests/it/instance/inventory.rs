@@ -44,7 +44,7 @@ async fn everything_that_people_made_is_in_the_inventory_and_nothing_runs_for_it
     let world = World::start("inventory", Make { broken: "edit:Returns", ..Make::default() }).await;
     let app = world.appsmith();
     ready(&app, "v1.99").await.unwrap();
-    let seen = app.observe(&engine(), &NoAlbum).await.unwrap();
+    let seen = app.observe(&engine(), Some(&NoAlbum)).await.unwrap();
     let inventory = &seen.inventory;
     let pages = count(&seen, "page");
     assert_eq!((count(&seen, "workspace"), count(&seen, "application"), pages), (2, 4, 11));
@@ -78,7 +78,7 @@ async fn everything_that_people_made_is_in_the_inventory_and_nothing_runs_for_it
     let login = Some(Login { user: "viewer@standin.test".into(), password_file: viewer.path().to_owned() });
     let seen = Appsmith::new(AppsmithOptions { login, ..world.options() })
         .unwrap()
-        .observe(&engine(), &NoAlbum)
+        .observe(&engine(), Some(&NoAlbum))
         .await
         .unwrap();
     assert_eq!(not_well(&seen), [""; 0]);
@@ -92,12 +92,12 @@ async fn what_a_migration_loses_is_named_and_a_plugin_only_warns() {
     let world = World::start("loses", Make::default()).await;
     let app = world.appsmith();
     ready(&app, "v1.99").await.unwrap();
-    let baseline = app.observe(&engine(), &NoAlbum).await.unwrap();
+    let baseline = app.observe(&engine(), Some(&NoAlbum)).await.unwrap();
     let broken = "lose-page:Orders/Details,lose-query:Inventory/getHome,lose-js:Customers/HomeHelpers,\
                   lose-datasource:Billing,lose-plugin:mysql-plugin,lose-user:viewer@standin.test";
     let world = world.upgrade(Make { version: "v2.2", broken, ..Make::default() }).await;
     ready(&app, "v2.2").await.unwrap();
-    let verdict = compare(&baseline, &app.observe(&engine(), &NoAlbum).await.unwrap());
+    let verdict = compare(&baseline, &app.observe(&engine(), Some(&NoAlbum)).await.unwrap());
     let blocking: Vec<String> = verdict.blocking().map(ToString::to_string).collect();
     for wanted in [
         "fail: page `Details` of app `Orders`: it is gone",
@@ -154,7 +154,7 @@ async fn the_queries_that_are_named_run_and_no_others() {
     let app =
         Appsmith::new(AppsmithOptions { checks: Checks { queries, ..Checks::default() }, ..world.options() }).unwrap();
     ready(&app, "v1.99").await.unwrap();
-    let seen = app.observe(&engine(), &NoAlbum).await.unwrap();
+    let seen = app.observe(&engine(), Some(&NoAlbum)).await.unwrap();
     let result = |name: &str| match &seen.checks[&format!("query:{name}")].result {
         SeenResult::Pass => "pass".to_owned(),
         SeenResult::Fail { reason } => format!("fail: {reason}"),
@@ -189,9 +189,9 @@ async fn data_sources_are_tested_only_where_that_is_wanted() {
     let world = World::start("sources", Make { broken: "datasource:Events", ..Make::default() }).await;
     let quiet = world.appsmith();
     ready(&quiet, "v1.99").await.unwrap();
-    assert_eq!(not_well(&quiet.observe(&engine(), &NoAlbum).await.unwrap()), [""; 0]);
+    assert_eq!(not_well(&quiet.observe(&engine(), Some(&NoAlbum)).await.unwrap()), [""; 0]);
     let app = Appsmith::new(AppsmithOptions { test_datasources: true, ..world.options() }).unwrap();
-    let seen = app.observe(&engine(), &NoAlbum).await.unwrap();
+    let seen = app.observe(&engine(), Some(&NoAlbum)).await.unwrap();
     let tests = seen.checks.keys().filter(|id| id.starts_with("datasource:")).count();
     assert_eq!(tests, 6);
     let wrong = not_well(&seen);
@@ -212,7 +212,7 @@ async fn older_versions_are_looked_at_in_their_own_way() {
             World::start(&format!("older-{}", version.replace('.', "-")), Make { version, ..Make::default() }).await;
         let app = world.appsmith();
         ready(&app, version).await.unwrap();
-        let seen = app.observe(&engine(), &NoAlbum).await.unwrap();
+        let seen = app.observe(&engine(), Some(&NoAlbum)).await.unwrap();
         assert_eq!(not_well(&seen), [""; 0], "{version}");
         let counts = ["workspace", "application", "page", "js-object", "query"].map(|kind| count(&seen, kind));
         assert_eq!(counts, [2, 4, 11, 11, 26], "{version}");

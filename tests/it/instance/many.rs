@@ -83,7 +83,7 @@ async fn a_large_instance_is_looked_at_within_half_of_what_the_server_allows_in_
     ready(&app, "v1.99").await.unwrap();
     counts.requests.store(0, Ordering::SeqCst);
 
-    let seen = app.observe(&engine(), &NoAlbum).await.unwrap();
+    let seen = app.observe(&engine(), Some(&NoAlbum)).await.unwrap();
     let kinds = |kind: &str| seen.inventory.things[kind].len();
     assert_eq!((kinds("application"), kinds("page")), (APPS, APPS * PAGES));
     assert_eq!(kinds("js-object"), APPS * PAGES);

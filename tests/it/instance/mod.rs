@@ -115,7 +115,7 @@ async fn a_refused_password_is_sent_once() {
         let error = ready(&app, "v1.99").await.unwrap_err();
         assert!(matches!(error, InstanceError::LoginRefused { .. }), "{error}");
         assert_eq!(error.to_string(), "`staging` refused the login of `admin@standin.test`");
-        assert!(matches!(app.observe(&engine(), &NoAlbum).await, Err(InstanceError::LoginRefused { .. })));
+        assert!(matches!(app.observe(&engine(), Some(&NoAlbum)).await, Err(InstanceError::LoginRefused { .. })));
     }
     // Five refusals lock the user out for a day, so more than one of those would show here.
     world.set_password("standin-password\n");
@@ -131,7 +131,7 @@ async fn a_broken_page_is_found_only_by_its_inner_envelope_and_the_verdict_names
     let app = |world: &World| Appsmith::new(AppsmithOptions { checks: checks.clone(), ..world.options() }).unwrap();
     let before = app(&world);
     ready(&before, "v1.99").await.unwrap();
-    let baseline = before.observe(&engine(), &NoAlbum).await.unwrap();
+    let baseline = before.observe(&engine(), Some(&NoAlbum)).await.unwrap();
     let kinds = |kind: &str| baseline.inventory.things.get(kind).map_or(0, |things| things.len());
     assert_eq!((kinds("workspace"), kinds("application")), (2, 4));
     assert!(kinds("page") >= 4 && kinds("datasource") >= 1 && kinds("query") >= 1, "{baseline:?}");
@@ -143,7 +143,7 @@ async fn a_broken_page_is_found_only_by_its_inner_envelope_and_the_verdict_names
     let world = world.upgrade(Make { broken: "app:Orders", ..Make::default() }).await;
     let after = app(&world);
     ready(&after, "v1.99").await.unwrap();
-    let verdict = compare(&baseline, &after.observe(&engine(), &NoAlbum).await.unwrap());
+    let verdict = compare(&baseline, &after.observe(&engine(), Some(&NoAlbum)).await.unwrap());
     let blocking: Vec<String> = verdict.blocking().map(ToString::to_string).collect();
     assert!(
         !blocking.is_empty()
@@ -158,13 +158,13 @@ async fn an_application_lost_in_a_migration_is_found_by_the_inventory() {
     let world = World::start("lose", Make::default()).await;
     let before = world.appsmith();
     ready(&before, "v1.99").await.unwrap();
-    let baseline = before.observe(&engine(), &NoAlbum).await.unwrap();
-    assert!(compare(&baseline, &before.observe(&engine(), &NoAlbum).await.unwrap()).is_pass());
+    let baseline = before.observe(&engine(), Some(&NoAlbum)).await.unwrap();
+    assert!(compare(&baseline, &before.observe(&engine(), Some(&NoAlbum)).await.unwrap()).is_pass());
 
     let world = world.upgrade(Make { version: "v2.2", broken: "lose-app:Returns", ..Make::default() }).await;
     // The same adapter goes on, as it does in an upgrade: same session, other container.
     ready(&before, "v2.2").await.unwrap();
-    let verdict = compare(&baseline, &before.observe(&engine(), &NoAlbum).await.unwrap());
+    let verdict = compare(&baseline, &before.observe(&engine(), Some(&NoAlbum)).await.unwrap());
     let lost =
         verdict.blocking().map(ToString::to_string).any(|line| line == "fail: application `Returns`: it is gone");
     assert!(lost, "{verdict}");
@@ -205,7 +205,7 @@ async fn at_rest_the_database_has_closed_its_files_and_wakes_again() {
         "{at_rest}"
     );
     assert_eq!(lock_bytes(&world).await, 0);
-    let seen = app.observe(&engine(), &NoAlbum).await.unwrap();
+    let seen = app.observe(&engine(), Some(&NoAlbum)).await.unwrap();
     assert!(matches!(seen.checks[READY_CHECK].result, SeenResult::Fail { .. }));
 
     app.wake(&engine()).await.unwrap();
@@ -296,10 +296,10 @@ async fn any_app_is_ready_when_docker_and_its_checks_say_so() {
     let told = Mutex::new(Vec::new());
     app.ready(&engine(), None, &|phase| told.lock().unwrap().push(phase)).await.unwrap();
     assert!(told.into_inner().unwrap().iter().any(|phase| phase.contains("Docker's health check says `starting`")));
-    let baseline = app.observe(&engine(), &NoAlbum).await.unwrap();
+    let baseline = app.observe(&engine(), Some(&NoAlbum)).await.unwrap();
     app.rest(&engine()).await.unwrap();
     assert_eq!(lock_bytes(&world).await, 0);
-    let at_rest = compare(&baseline, &app.observe(&engine(), &NoAlbum).await.unwrap());
+    let at_rest = compare(&baseline, &app.observe(&engine(), Some(&NoAlbum)).await.unwrap());
     assert!(!at_rest.is_pass() && at_rest.to_string().contains("fail: http check `health`: "), "{at_rest}");
     app.wake(&engine()).await.unwrap();
     app.ready(&engine(), None, &|_| {}).await.unwrap();

@@ -30,7 +30,7 @@ fn seeing(world: &World, folder: &tempfile::TempDir) -> Appsmith {
 }
 
 async fn look(app: &Appsmith) -> Observation {
-    app.observe(&engine(), &NoAlbum).await.unwrap()
+    app.observe(&engine(), Some(&NoAlbum)).await.unwrap()
 }
 
 /// The ids of what keeps the verdict from being a pass, and the verdict itself.

@@ -229,7 +229,11 @@ impl InstanceAdapter for App {
         Ok(())
     }
 
-    async fn observe(&self, engine: &dyn ContainerEngine, _album: &dyn Album) -> Result<Observation, InstanceError> {
+    async fn observe(
+        &self,
+        engine: &dyn ContainerEngine,
+        _album: Option<&dyn Album>,
+    ) -> Result<Observation, InstanceError> {
         let mut seen = Observation::default();
         let mut note = |id: &str, holds: bool| {
             let result = if holds { SeenResult::Pass } else { SeenResult::Fail { reason: "no".into() } };
