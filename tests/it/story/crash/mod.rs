@@ -8,6 +8,10 @@
 pub mod accident;
 pub mod engine;
 
+use std::io::Write;
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt;
 use rand::SeedableRng;
 use rand::seq::IndexedRandom;
 
@@ -45,7 +49,6 @@ impl Yard {
     /// One accident, and all that must hold after it.
     async fn suffer(&mut self, accident: Accident) {
         let work = self.trial.work;
-        println!("{work:?}: {accident:?}");
         self.trial.prepare().await;
         let (trial, pair) = (&self.trial, &self.trial.pair);
         let (begin, observer) = (trial.begin().await, Observer::start(trial.site()).await);
@@ -102,27 +105,58 @@ fn chosen(all: Vec<Accident>, few: usize) -> Vec<Accident> {
     all.choose_multiple(&mut rand::rngs::StdRng::seed_from_u64(seed), count).cloned().collect()
 }
 
+/// What was tried and what came of it, as it happens: `target/tmp/accidents-<work>.log`. A run of hours that is cut off
+/// says what it has seen, which the test program does only at its very end.
+struct Record {
+    file: std::fs::File,
+    tried: usize,
+    failed: Vec<String>,
+}
+
+impl Record {
+    fn begin(work: Work) -> Self {
+        let name = format!("accidents-{work:?}.log").to_lowercase();
+        let file = std::fs::File::create(std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)).unwrap();
+        Self { file, tried: 0, failed: Vec::new() }
+    }
+
+    fn say(&mut self, text: &str) {
+        println!("{text}");
+        writeln!(self.file, "{text}").unwrap();
+    }
+}
+
 /// Kills around every write of the journal, each change at the engine failing once, and a full disk from every write on.
+/// One that fails does not keep the others from being tried.
 async fn survives(test: &str, work: Work) {
     let mut yard = Yard::new(test, work).await;
     let (lines, changes) = yard.measure().await;
     println!("{work:?}: {lines} lines of journal, {} changes at the engine", changes.len());
     let kills = (0..lines)
         .flat_map(|line| [Moment::Before, Moment::Torn, Moment::After].map(|moment| Accident::Kill { line, moment }));
-    for accident in chosen(kills.collect(), 2) {
-        yard.suffer(accident).await;
-    }
     let faults = (0..changes.len()).flat_map(|change| [Accident::Refused { change }, Accident::Lost { change }]);
     // A look into the app that gets no answer says nothing about the app.
     let first_look = changes.iter().position(|path| path.contains("/exec/"));
     let always = first_look.filter(|_| work == Work::Upgrade).map(|change| Accident::Lost { change });
-    for accident in always.into_iter().chain(chosen(faults.collect(), 2)) {
-        yard.suffer(accident).await;
-    }
     let full = (0..lines).flat_map(|line| [Room::Reserved, Room::Nothing].map(|room| Accident::Full { line, room }));
-    for accident in chosen(full.collect(), 1) {
-        yard.suffer(accident).await;
+    let all = chosen(kills.collect(), 2).into_iter().chain(always).chain(chosen(faults.collect(), 2));
+
+    let mut record = Record::begin(work);
+    for accident in all.chain(chosen(full.collect(), 1)) {
+        record.tried += 1;
+        record.say(&format!("{}. {work:?}: {accident:?}", record.tried));
+        if let Err(panic) = AssertUnwindSafe(yard.suffer(accident.clone())).catch_unwind().await {
+            let text = panic.downcast_ref::<String>().map_or("it panicked", String::as_str);
+            record.say(&format!("FAILED: {text}"));
+            record.failed.push(format!("{accident:?}: {text}"));
+            // What it has left behind is nothing to begin the next one with.
+            drop(yard);
+            yard = Yard::new(test, work).await;
+        }
     }
+    let (tried, failed) = (record.tried, record.failed);
+    assert!(failed.is_empty(), "{} of {tried} accidents were not survived:\n{}", failed.len(), failed.join("\n\n"));
+    record.file.sync_all().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
