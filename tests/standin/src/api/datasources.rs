@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+const UNKNOWN_HOST: &str = "java.net.UnknownHostException: Name or service not known";
 const BAD_PADDING: &str =
     "Given final block not properly padded. Such issues can arise if a bad key is used during decryption.";
 
@@ -132,7 +133,8 @@ pub async fn test(State(world): State<Arc<World>>, User(caller): User, Json(body
     if !success {
         world.connections.count_failure(host, now, world.behaviour.pace);
     }
-    let invalids: &[&str] = if success { &[] } else { &[BAD_PADDING] };
+    let why = if is_there(&stored) { BAD_PADDING } else { UNKNOWN_HOST };
+    let invalids: &[&str] = if success { &[] } else { &[why] };
     ok(json!({"success": success, "invalids": invalids, "messages": []}))
 }
 
@@ -156,10 +158,13 @@ pub fn is_readable(world: &World, stored: &Value) -> bool {
     is_reachable(world, stored) && secret::decrypt(text(stored, "encryptedPassword"), &key).is_some()
 }
 
+/// No resolver knows a host below `.invalid`.
+fn is_there(stored: &Value) -> bool {
+    stored["isConfigured"] == true && !text(stored, "url").ends_with(".invalid")
+}
+
 fn is_reachable(world: &World, stored: &Value) -> bool {
-    // No resolver knows a host below `.invalid`.
-    let there = stored["isConfigured"] == true && !text(stored, "url").ends_with(".invalid");
-    there && !world.behaviour.is(&Broken::Datasource(text(stored, "name").to_owned()))
+    is_there(stored) && !world.behaviour.is(&Broken::Datasource(text(stored, "name").to_owned()))
 }
 
 /// The configuration inside a body: of a storage, of a data source with storages, of an old data source.

@@ -7,6 +7,7 @@
 //! * the format marker only rises, and it rises before the first document changes;
 //! * `mongod.lock` is empty exactly when the last stop was clean.
 
+pub mod accounts;
 pub mod database;
 pub mod documents;
 pub mod file;

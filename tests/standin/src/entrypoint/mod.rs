@@ -14,6 +14,7 @@ mod watch;
 
 use crate::behaviour::Behaviour;
 use crate::broken::Broken;
+use crate::data::accounts;
 use crate::data::database::Database;
 use crate::data::redis::Redis;
 use crate::envfile::{self, Settings};
@@ -100,6 +101,7 @@ async fn prepare(world: &Arc<World>) -> Result<Vec<spec::Spec>> {
         say::out("Initializing MongoDB");
         tokio::time::sleep(pace.secs(FIRST_INIT_SECS)).await;
         tree::make_database(volume, behaviour.format, &mut crate::data::ids::Numbers::random())?;
+        accounts::make(volume, &settings)?;
         tokio::time::sleep(pace.secs(FIRST_INIT_SECS)).await;
     }
     let postgres = settings.wants_postgres();

@@ -8,7 +8,7 @@
 use super::{Death, OnDrop};
 use crate::broken::Broken;
 use crate::data::migration::{self, Unit};
-use crate::data::{database::Collection, marker};
+use crate::data::{accounts, database::Collection, marker};
 use crate::envfile::Settings;
 use crate::failure::{Failure, Result};
 use crate::supervisor::quit::Quit;
@@ -72,6 +72,7 @@ async fn boot(world: &World, born: Instant) -> Result<()> {
         return Err(Failure::new("a change unit failed"));
     }
     wait_for_database(world, born).await?;
+    accounts::check(&world.volume, &lock(&world.settings))?;
     let units = match &*world.mongo() {
         Some(database) => migration::pending(database, &world.behaviour),
         None => return Err(Failure::new("the database went away")),

@@ -7,14 +7,16 @@ mod git;
 mod instance;
 
 use crate::behaviour::Baked;
+use crate::data::accounts;
 use crate::data::database::Database;
 use crate::data::ids::Numbers;
 use crate::entrypoint::tree;
-use crate::envfile;
+use crate::envfile::{self, Settings};
 use crate::failure::{Failure, Result};
 use crate::options::Options;
 use crate::paths::{BEHAVIOUR, STACKS, Volume};
 use crate::say;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
@@ -58,6 +60,7 @@ pub fn fill(
     let settings = envfile::template(version, || numbers.secret());
     envfile::write_private(&volume.docker_env(), &settings)?;
     tree::make_database(volume, baked.format, &mut numbers)?;
+    accounts::make(volume, &Settings::load(volume, version, &BTreeMap::new())?)?;
     tree::make_postgres(volume)?;
     let key = key_of(&settings)?;
     let mut database = Database::open(&volume.mongodb())?;
