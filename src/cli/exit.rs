@@ -18,7 +18,7 @@ use crate::ops::lock::LockError;
 use crate::ops::restore::RestoreError;
 use crate::ops::run::{RunError, RunReport};
 use crate::ops::state::StateError;
-use crate::ops::steps::{ChecksFailed, GateShut, HalfFilled, ImageGone, NotFit, PorterFailed};
+use crate::ops::steps::{ChecksFailed, GateShut, HalfFilled, ImageGone, NotFit, OtherLayout, PorterFailed, WrongKeys};
 use crate::ops::undo::UndoError;
 use crate::ops::upgrade::UpgradeError;
 use crate::repository::RepositoryError;
@@ -290,6 +290,19 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
         return Some(format!(
             "look at `instances.{instance}.login_user` and the password file; it is not tried again, because Appsmith locks an account after 5 failures a day (a restore can do without: --no-checks)"
         ));
+    }
+    if let Some(InstanceError::CannotTake { .. }) = cause.downcast_ref() {
+        return some("nothing was touched");
+    }
+    if let Some(OtherLayout { instance, .. }) = cause.downcast_ref() {
+        return Some(format!(
+            "mount in `{instance}` what is mounted in the other, then run it again; nothing was touched"
+        ));
+    }
+    if let Some(WrongKeys { .. }) = cause.downcast_ref() {
+        return some(
+            "its keys are APPSMITH_ENCRYPTION_PASSWORD and _SALT, in its container's environment or else in docker.env; --no-checks opens it all the same, with data sources that do not work",
+        );
     }
     if let Some(NoSnapshot { near, .. }) = cause.downcast_ref() {
         return Some(if near.is_empty() {

@@ -13,7 +13,7 @@ use crate::model::plan::choose::Selector;
 use crate::ops::give_way;
 use crate::ops::history::RunSummary;
 use crate::ops::lock::{self, LockError};
-use crate::ops::restore::{self, RestorePlan};
+use crate::ops::restore::{self, RestorePlan, Wanted};
 use crate::ops::run::{self, Plan, RunError};
 use crate::workflow::StepError;
 
@@ -27,14 +27,21 @@ const CHOICES_MAX: usize = 5;
 /// Without SNAPSHOT Tidegate chooses: the one from right before the newest upgrade if that is open, failed, forced or
 /// younger than 7 days, else the newest verified one that was taken while its checks passed. The choice and its reason
 /// are the first lines of the plan. What is there now is set aside in the same volume and kept for days.
+///
+/// With --as the data goes into another instance. That keeps its container, its address and its settings; the keys that
+/// open the data come along. So its queries work on the databases of the first one.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:\n  tidegate restore production\n  tidegate restore production --dry-run\n  \
-    tidegate restore staging 3fa4c1d2 --yes\n  tidegate restore production before-upgrade --confirm production")]
+    tidegate restore staging 3fa4c1d2 --yes\n  tidegate restore production before-upgrade --confirm production\n  \
+    tidegate restore production latest --as staging   # production's data on staging")]
 pub struct RestoreArgs {
-    /// The instance, as named in the configuration
+    /// The instance whose snapshot it is, as named in the configuration
     pub instance: InstanceName,
     /// `latest`, `before-upgrade`, an id, or the beginning of one
     pub snapshot: Option<String>,
+    /// Put the snapshot in the place of this other instance, which stays what it is but for its data and image
+    #[arg(long = "as", value_name = "OTHER")]
+    pub target: Option<InstanceName>,
     /// Neither wait until it is ready nor check it, for a snapshot that is known not to pass
     #[arg(long)]
     pub no_checks: bool,
@@ -45,7 +52,13 @@ pub struct RestoreArgs {
 
 /// Chooses, shows the plan, asks, and carries it out.
 pub async fn run(args: RestoreArgs, config: &Config, out: &mut Render) -> Result<u8, StepError> {
-    configured(config, [&args.instance])?;
+    // What is written about is where the data goes to.
+    let (of, instance) = match &args.target {
+        Some(target) if *target == args.instance => (None, target.clone()),
+        Some(target) => (Some(args.instance.clone()), target.clone()),
+        None => (None, args.instance.clone()),
+    };
+    configured(config, of.iter().chain([&instance]))?;
     let mut app = app(config, Repositories::Open).await?;
     app.take_over(args.consent.take_over.as_ref());
     let selector = match &args.snapshot {
@@ -53,8 +66,10 @@ pub async fn run(args: RestoreArgs, config: &Config, out: &mut Render) -> Result
         Some(text) => text.parse().unwrap_or(Selector::Auto),
         None => Selector::Auto,
     };
-    let (running, open) = open_runs(&app, &args.instance).await?;
-    let mut plan = restore::plan(tools(&app), &args.instance, &selector, args.no_checks).await?;
+    let (running, open) = open_runs(&app, &instance).await?;
+    let wanted = Wanted { instance, of, selector, no_checks: args.no_checks };
+    let instance = &wanted.instance;
+    let mut plan = restore::plan(tools(&app), &wanted).await?;
     if let Some(owner) = &running {
         plan.warnings.push(match give_way::gives_way(tools(&app), owner) {
             true => format!("{} is running; it is asked to give way, and what it has done is undone", owner.run),
@@ -70,17 +85,17 @@ pub async fn run(args: RestoreArgs, config: &Config, out: &mut Render) -> Result
         return Ok(exit::DONE);
     }
     if let Some(owner) = running.filter(|owner| !give_way::gives_way(tools(&app), owner)) {
-        return Err(Box::new(LockError::Held { instance: args.instance, owner: Box::new(owner) }));
+        return Err(Box::new(LockError::Held { instance: instance.clone(), owner: Box::new(owner) }));
     }
-    if selector == Selector::Auto && !out.can_ask() {
-        return Err(Box::new(Usage(choices(&app, &args.instance).await?)));
+    if wanted.selector == Selector::Auto && !out.can_ask() {
+        return Err(Box::new(Usage(choices(&app, &wanted).await?)));
     }
-    let asks = config.instances.get(&args.instance).is_some_and(|known| known.production);
-    args.consent.given(&args.instance, asks, out)?;
+    let asks = config.instances.get(instance).is_some_and(|known| known.production);
+    args.consent.given(instance, asks, out)?;
     if !open.is_empty() {
         let chosen = plan.snapshot;
         end(&app, &open, out).await?;
-        plan = restore::plan(tools(&app), &args.instance, &selector, args.no_checks).await?;
+        plan = restore::plan(tools(&app), &wanted).await?;
         if plan.snapshot != chosen {
             let text =
                 format!("the choice is now {}, and was {chosen}; look at the instance and run it again", plan.snapshot);
@@ -127,10 +142,13 @@ async fn end(app: &App, open: &[RunSummary], out: &mut Render) -> Result<(), Ste
 }
 
 /// What can be named where nobody can be asked, the newest first.
-async fn choices(app: &App, instance: &InstanceName) -> Result<String, StepError> {
+async fn choices(app: &App, wanted: &Wanted) -> Result<String, StepError> {
     let (tools, now) = (tools(app), (tools(app).now)());
+    let instance = wanted.of.as_ref().unwrap_or(&wanted.instance);
     let listed = tools.repository.manifests(instance).await?;
-    let mut text = format!("without a terminal the snapshot must be named: `tidegate restore {instance} SNAPSHOT`");
+    let target = wanted.of.as_ref().map(|_| format!(" --as {}", wanted.instance)).unwrap_or_default();
+    let mut text =
+        format!("without a terminal the snapshot must be named: `tidegate restore {instance} SNAPSHOT{target}`");
     for manifest in listed.iter().rev().filter_map(|entry| entry.manifest()).take(CHOICES_MAX) {
         let version = manifest.version.as_ref().map(ToString::to_string).unwrap_or_default();
         let taken = ago(&manifest.taken_at, now);
@@ -149,8 +167,9 @@ fn show(plan: &RestorePlan, now: jiff::Timestamp, out: &mut Render) {
 
 /// The plan for a person; the choice and its reason come first.
 fn text(plan: &RestorePlan, now: jiff::Timestamp) -> String {
+    let of = plan.of.as_ref().map(|of| format!(" of {of}")).unwrap_or_default();
     let mut text = format!(
-        "restore {} to snapshot {}, taken {} ({}), version {}\n  because: {}\n",
+        "restore {} to snapshot {}{of}, taken {} ({}), version {}\n  because: {}\n",
         plan.instance,
         plan.snapshot,
         ago(&plan.taken_at, now),
@@ -161,10 +180,18 @@ fn text(plan: &RestorePlan, now: jiff::Timestamp) -> String {
     for warning in &plan.warnings {
         text.push_str(&format!("  warning: {warning}\n"));
     }
-    text.push_str("  everything that users changed since then goes out of service, and is kept beside it\n");
+    text.push_str(match plan.of {
+        Some(_) => {
+            "  everything that it has now goes out of service, and is kept beside it; its address and settings stay\n"
+        }
+        None => "  everything that users changed since then goes out of service, and is kept beside it\n",
+    });
     let from = plan.from.as_deref().unwrap_or("no container");
     let (fetched, written) = (bytes(plan.stored_bytes), bytes(plan.plain_bytes));
     text.push_str(&format!("  now: {from}; fetches {fetched}, writes {written}\n"));
+    if plan.empty_cache && plan.of.is_none() {
+        text.push_str("  its Redis begins empty: everybody logs in again\n");
+    }
     if plan.no_checks {
         text.push_str("  NO checks, and no wait until it is ready\n");
     }
@@ -193,6 +220,9 @@ mod tests {
             places: vec!["/appsmith-stacks: configuration, database, git-storage".into()],
             from: Some("appsmith/appsmith-ce:v2.2".into()),
             no_checks: false,
+            of: None,
+            empty_cache: false,
+            proves_keys: true,
             warnings: vec!["9b1c22aa is newer, but was taken while the instance was unhealthy: its login fails".into()],
         };
         insta::assert_snapshot!(text(&plan, "2026-03-20T05:30:00Z".parse().unwrap()), @r#"

@@ -32,7 +32,7 @@ pub use query::{Params, Query, Scalar};
 pub use reader::{Origin, Setting};
 pub use schedules::{Action, Schedule};
 pub use secret::{Secret, SecretError, read_secret};
-pub use sections::{Docker, Pipeline, Ready, Restore, Snapshot, Upgrade};
+pub use sections::{Docker, Pipeline, Ready, RedisPolicy, Restore, Snapshot, Upgrade};
 pub use smoke::{AllowChange, AppsmithPages, Browser, Check, CheckKind, Smoke};
 pub use store::{Checksums, Credentials, Store, StoreUrl};
 pub use units::{ByteSize, format_duration, parse_duration};

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::section::Section;
+use super::value::one_of;
 use crate::model::ids::InstanceName;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -97,11 +98,33 @@ impl Upgrade {
 pub struct Restore {
     /// How long the files that a restore set aside are kept, so that it can be undone.
     pub keep_aside: Duration,
+    /// What the app's Redis begins with.
+    pub redis: RedisPolicy,
 }
+
+/// What an app's Redis begins with after a restore. It has the users' sessions and what was looked up once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RedisPolicy {
+    /// As it was when the snapshot was taken: who was logged in then is again.
+    Snapshot,
+    /// Empty: everybody logs in again.
+    Empty,
+}
+
+one_of!(
+    RedisPolicy,
+    "what Redis begins with",
+    "write `\"snapshot\"` or `\"empty\"`",
+    "snapshot" => RedisPolicy::Snapshot,
+    "empty" => RedisPolicy::Empty
+);
 
 impl Restore {
     pub(super) fn read(section: &mut Section<'_, '_, '_>) -> Self {
-        Self { keep_aside: section.within("keep_aside", 7 * DAY, SECOND..=YEAR) }
+        Self {
+            keep_aside: section.within("keep_aside", 7 * DAY, SECOND..=YEAR),
+            redis: section.get("redis", RedisPolicy::Snapshot),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The app in a container: what of its files is data, how it comes to rest, how to see that it is well.
 
+pub mod adapt;
 pub mod appsmith;
 pub mod files;
 pub mod gate;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use self::adapt::{Adapted, KeyProof, Taken};
 use crate::engine::{ContainerEngine, ContainerView, EngineError, Listing};
 use crate::model::ids::InstanceName;
 use crate::model::observation::Observation;
@@ -95,6 +97,23 @@ pub trait InstanceAdapter: Send + Sync + fmt::Debug {
         engine: &dyn ContainerEngine,
         album: Option<&dyn Album>,
     ) -> Result<Observation, InstanceError>;
+
+    /// The file of settings that says what the instance is, as its container sees it; `None` where the app has none.
+    fn settings_file(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// How a snapshot is put in place otherwise than it was taken. Pure. An error where the data of the one cannot be
+    /// read in the place of the other.
+    fn adapt(&self, taken: Taken<'_>) -> Result<Adapted, InstanceError> {
+        let _ = taken;
+        Ok(Adapted::default())
+    }
+
+    /// Lets the running app open one secret that it keeps encrypted, where it has one and can be asked.
+    async fn prove_keys(&self) -> Result<KeyProof, InstanceError> {
+        Ok(KeyProof::Unknown { reason: "it is no app that is known to keep encrypted secrets".into() })
+    }
 
     /// Versions to stop at on the way from one to the other, the target last, or why there is no way. Pure.
     fn hops(&self, from: &Version, to: &Version) -> Result<Vec<Version>, NoWay>;
@@ -190,6 +209,14 @@ pub enum InstanceError {
         /// Which.
         instance: InstanceName,
         /// Why.
+        reason: String,
+    },
+    /// The data of another instance cannot be read in its place.
+    #[error("`{instance}` cannot take the data of another instance: {reason}")]
+    CannotTake {
+        /// Which.
+        instance: InstanceName,
+        /// Why, and what would help.
         reason: String,
     },
     /// The engine failed.

@@ -35,11 +35,22 @@ impl Observation {
         well
     }
 
+    /// Without the checks that the configuration names and `now` does not have, and without what the log said: where
+    /// another instance's view is the baseline, they say nothing.
+    pub fn without_configured(mut self, now: &Self) -> Self {
+        let is_configured = |id: &str| CONFIGURED.contains(&id.split(':').next().unwrap_or_default());
+        self.checks.retain(|id, _| !is_configured(id) || now.checks.contains_key(id));
+        self
+    }
+
     /// How many checks passed.
     pub fn passed_count(&self) -> usize {
         self.checks.values().filter(|seen| seen.result == SeenResult::Pass).count()
     }
 }
+
+/// What the ids of checks begin with that are there because the configuration says so.
+const CONFIGURED: [&str; 7] = ["http", "tcp", "exec", "query", "browser", "datasource", "log"];
 
 /// The things of an instance, by id, with their names.
 ///

@@ -73,6 +73,8 @@ pub struct Settings {
     pub compression_level: u32,
     /// How long what a restore has set aside is kept.
     pub keep_aside: SignedDuration,
+    /// After a restore the app's cache begins empty.
+    pub empty_cache: bool,
     /// How long the engine or the store may stay silent inside a transfer.
     pub stall_timeout: std::time::Duration,
     /// For service undos.

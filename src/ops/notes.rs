@@ -65,6 +65,9 @@ pub struct InstanceNotes {
     pub manifest: Option<FileRef>,
     /// The definition that belongs to that manifest.
     pub definition: Option<FileRef>,
+    /// What of it is put in place otherwise than it was taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adaptation: Option<FileRef>,
     /// What an undo brings back ([`Recall`]).
     pub recall: Option<FileRef>,
     /// The outcome of the checks, for people.

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::history;
 use super::notes::Notes;
 use super::steps::{
-    Aside, At, Await, Baseline, Check, Create, Expects, FetchSnapshot, Fill, From, Look, Manner, Open, Park, Purpose,
-    Reopen, Rest, RestoreImage, Settle, Start, VerifySnapshot,
+    Adapt, Aside, At, Await, Baseline, Check, Create, Expects, FetchSnapshot, Fill, From, Look, Manner, Open, Park,
+    ProveKeys, Purpose, Reopen, Rest, RestoreImage, Settle, Start, VerifySnapshot,
 };
 use super::{Tools, UnknownInstance};
 use crate::engine::EngineError;
@@ -31,6 +31,9 @@ pub struct RestorePlan {
     pub instance: InstanceName,
     /// Its container.
     pub container: String,
+    /// Whose snapshot it is, where that is another instance's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<InstanceName>,
     /// The snapshot.
     pub snapshot: SnapshotId,
     /// Why this one.
@@ -51,15 +54,27 @@ pub struct RestorePlan {
     pub warnings: Vec<String>,
     /// It is opened without waiting until it is ready and without checks, for a snapshot that is known not to pass.
     pub no_checks: bool,
+    /// The app's cache begins empty, and its users log in again.
+    #[serde(default)]
+    pub empty_cache: bool,
+    /// The app opens one secret of its data before it is opened to its users; runs of before did not.
+    #[serde(default)]
+    pub proves_keys: bool,
 }
 
 /// Its steps.
 pub(super) fn steps(tools: &Arc<Tools>, plan: &RestorePlan) -> Vec<Box<dyn Step<Notes>>> {
     let at = || At { tools: tools.clone(), instance: plan.instance.clone(), stage: 0 };
+    let of_another = plan.of.is_some();
     let mut steps: Vec<Box<dyn Step<Notes>>> = vec![
-        Box::new(FetchSnapshot { at: at(), snapshot: plan.snapshot.clone() }),
+        Box::new(FetchSnapshot { at: at(), snapshot: plan.snapshot.clone(), of_another }),
         Box::new(RestoreImage { at: at() }),
         Box::new(VerifySnapshot { at: at() }),
+    ];
+    if of_another || plan.empty_cache {
+        steps.push(Box::new(Adapt { at: at(), of_another, empty_cache: plan.empty_cache }));
+    }
+    let replace: Vec<Box<dyn Step<Notes>>> = vec![
         Box::new(Look { at: at(), purpose: Purpose::Restore }),
         Box::new(Rest { at: at(), manner: Manner::Restore }), // users are out from here
         Box::new(Park { at: at() }),
@@ -69,9 +84,14 @@ pub(super) fn steps(tools: &Arc<Tools>, plan: &RestorePlan) -> Vec<Box<dyn Step<
         Box::new(Create { at: at(), from: From::Snapshot }),
         Box::new(Start { at: at(), puts_data_back: false }),
     ];
+    steps.extend(replace);
     if !plan.no_checks {
         steps.push(Box::new(Await { at: at(), expects: Expects::Snapshot }));
-        steps.push(Box::new(Check { at: at(), baseline: Baseline::Snapshot }));
+        if plan.proves_keys {
+            steps.push(Box::new(ProveKeys { at: at() }));
+        }
+        let baseline = if of_another { Baseline::SnapshotOfAnother } else { Baseline::Snapshot };
+        steps.push(Box::new(Check { at: at(), baseline }));
     }
     steps.push(Box::new(Reopen { at: at(), counts: false })); // nothing is undone by a crash from here
     steps.push(Box::new(Open { at: at() }));
@@ -102,14 +122,26 @@ pub enum RestoreError {
     Engine(#[from] EngineError),
 }
 
+/// What a person wants.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The instance that is put back.
+    pub instance: InstanceName,
+    /// Whose snapshot, where that is another's: then what the container is, and its settings, stay as they are.
+    pub of: Option<InstanceName>,
+    /// Which one.
+    pub selector: Selector,
+    /// See [`RestorePlan::no_checks`].
+    pub no_checks: bool,
+}
+
 /// Plans a restore. Makes no state-changing call.
-pub async fn plan(
-    tools: &Tools,
-    instance: &InstanceName,
-    selector: &Selector,
-    no_checks: bool,
-) -> Result<RestorePlan, RestoreError> {
-    let container = tools.instance(instance)?.container().to_owned();
+pub async fn plan(tools: &Tools, wanted: &Wanted) -> Result<RestorePlan, RestoreError> {
+    let Wanted { instance: target, of, selector, no_checks } = wanted;
+    let container = tools.instance(target)?.container().to_owned();
+    let instance = of.as_ref().unwrap_or(target);
+    // What an upgrade of the other one did is nothing to go back from here.
+    let selector = if of.is_some() && *selector == Selector::Auto { &Selector::Latest } else { selector };
     let listed = tools.repository.manifests(instance).await?;
     let whole: Vec<Manifest> = listed.iter().filter_map(|entry| entry.manifest().cloned()).collect();
     let now: Timestamp = (tools.now)();
@@ -129,14 +161,18 @@ pub async fn plan(
     let view = tools.engine.find(&container).await?;
     let version = manifest.version.as_ref().map_or_else(|| manifest.image.reference.clone(), ToString::to_string);
     let mut warnings = choice.warnings;
+    if of.is_some() {
+        warnings.extend(foreign(instance, target));
+    }
     for entry in &listed {
         if let ManifestEntry::Broken { key, reason } = entry {
             warnings.push(format!("{key} was passed over: {reason}"));
         }
     }
     Ok(RestorePlan {
-        instance: instance.clone(),
+        instance: target.clone(),
         container,
+        of: of.clone(),
         snapshot: choice.id,
         why: choice.why,
         taken_at: manifest.taken_at.clone(),
@@ -146,8 +182,25 @@ pub async fn plan(
         places: places(manifest),
         from: view.map(|view| view.image_ref),
         warnings,
-        no_checks,
+        no_checks: *no_checks,
+        // The sessions of the one must not open the other.
+        empty_cache: of.is_some() || tools.settings.empty_cache,
+        proves_keys: true,
     })
+}
+
+/// What somebody should know before he puts the data of one instance into another.
+fn foreign(of: &InstanceName, target: &InstanceName) -> [String; 3] {
+    [
+        format!(
+            "its data sources hold the credentials of `{of}`: every query that runs on `{target}` from then on reads and \
+             writes the databases of `{of}`"
+        ),
+        format!(
+            "its Git keys are those of `{of}`, too: a commit or a pull on `{target}` pushes to the same repositories"
+        ),
+        format!("people log in to `{target}` with their accounts of `{of}`; who is logged in now is logged out"),
+    ]
 }
 
 /// Such as `/appsmith-stacks: configuration, database`.

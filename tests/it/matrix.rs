@@ -24,7 +24,7 @@ use app::Manner;
 use world::Workflow;
 
 /// What the matrix is run over.
-const WORKFLOWS: [Workflow; 10] = [
+const WORKFLOWS: [Workflow; 11] = [
     Workflow::Snapshot,
     Workflow::Upgrade(Manner::Good),
     Workflow::Upgrade(Manner::FailsChecks),
@@ -33,6 +33,7 @@ const WORKFLOWS: [Workflow; 10] = [
     Workflow::Restore { well: true },
     Workflow::Restore { well: false },
     Workflow::RestoreGone,
+    Workflow::Clone,
     Workflow::Undo { well: true },
     Workflow::Undo { well: false },
 ];

@@ -12,13 +12,16 @@
 //! in_browser          which deployed pages are opened in a browser                pure
 //! query, execution    the queries that the configuration names                  by HTTP, and pure
 //! sources             whether data sources connect, where that is wanted        by HTTP
+//! adapt, keys         the data of one in the place of another, and whether its keys came along
 //! ```
 
+mod adapt;
 mod answer;
 mod api;
 mod client;
 mod execution;
 mod in_browser;
+mod keys;
 mod listing;
 mod logs;
 mod observe;
@@ -46,6 +49,7 @@ use self::rest::RestError;
 pub use self::session::Login;
 use self::settings::Settings;
 use crate::engine::{ContainerEngine, ContainerView, Listing};
+use crate::instance::adapt::{Adapted, KeyProof, Taken};
 use crate::instance::files::read_file;
 use crate::instance::gate::ReadyOptions;
 use crate::instance::{Cleanliness, InstanceAdapter, InstanceError, NoWay, Survey};
@@ -197,7 +201,8 @@ impl InstanceAdapter for Appsmith {
         mounts: &[String],
     ) -> Result<(), InstanceError> {
         let given = engine.definition(self.container()).await?.config;
-        let file = read_file(engine, helper, mounts, DOCKER_ENV, DOCKER_ENV_LIMIT_BYTES).await?.unwrap_or_default();
+        let file = read_file(engine, helper, mounts, DOCKER_ENV, DOCKER_ENV_LIMIT_BYTES).await?;
+        let file = file.map(|file| file.content).unwrap_or_default();
         let settings = Settings::effective(&given, &String::from_utf8_lossy(&file));
         if let Some(reason) = settings.out_of_reach() {
             return Err(InstanceError::OutOfReach { instance: self.instance(), reason });
@@ -228,7 +233,7 @@ impl InstanceAdapter for Appsmith {
         mounts: &[String],
     ) -> Result<Option<String>, InstanceError> {
         let marker = read_file(engine, helper, mounts, FORMAT_MARKER, FORMAT_MARKER_LIMIT_BYTES).await?;
-        let text = marker.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
+        let text = marker.map(|file| String::from_utf8_lossy(&file.content).trim().to_owned());
         Ok(text.filter(|text| !text.is_empty()))
     }
 
@@ -291,6 +296,18 @@ impl InstanceAdapter for Appsmith {
             seen.checks.extend(look_through(browsing, &pages, ground.base, &cookies, album).await);
         }
         Ok(seen)
+    }
+
+    fn settings_file(&self) -> Option<&'static str> {
+        Some(DOCKER_ENV)
+    }
+
+    fn adapt(&self, taken: Taken<'_>) -> Result<Adapted, InstanceError> {
+        adapt::adapt(taken).map_err(|reason| InstanceError::CannotTake { instance: self.instance(), reason })
+    }
+
+    async fn prove_keys(&self) -> Result<KeyProof, InstanceError> {
+        keys::prove(&self.api).await.map_err(|error| self.failed("test a data source", error))
     }
 
     fn hops(&self, from: &Version, to: &Version) -> Result<Vec<Version>, NoWay> {

@@ -26,7 +26,7 @@ impl Settings {
         for (name, value) in given.filter_map(|pair| pair.split_once('=')) {
             // The old name of the same setting.
             let name = if name == "APPSMITH_MONGODB_URI" { "APPSMITH_DB_URL" } else { name };
-            if name.starts_with("APPSMITH_") {
+            if name.starts_with("APPSMITH_") || name.starts_with("MONGO_") {
                 settings.insert(name.to_owned(), value.to_owned());
             }
         }
@@ -36,7 +36,8 @@ impl Settings {
         Self(settings)
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
+    /// What is in effect; `None` where it is empty, too.
+    pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
@@ -45,10 +46,24 @@ impl Settings {
         self.get("APPSMITH_AUTO_HEAL") == Some("1")
     }
 
+    /// The Redis of the container itself is used.
+    pub fn has_embedded_redis(&self) -> bool {
+        self.get("APPSMITH_REDIS_URL").is_none_or(is_local)
+    }
+
+    /// Clones of Git repositories lie in the container's own Redis, and nowhere else.
+    pub fn keeps_git_in_embedded_redis(&self) -> bool {
+        let in_memory = |root: &str| root.starts_with("/dev/shm") || root.starts_with("/tmp/shm");
+        match self.get("APPSMITH_REDIS_GIT_URL") {
+            Some(url) => is_local(url),
+            None => self.get("APPSMITH_GIT_ROOT").is_some_and(in_memory) && self.has_embedded_redis(),
+        }
+    }
+
     /// Data that lies elsewhere than in the container's mounts, in words and without secrets.
     pub fn out_of_reach(&self) -> Option<String> {
         if let Some(url) = self.get("APPSMITH_DB_URL") {
-            let embedded = url.contains("localhost") || url.contains("127.0.0.1");
+            let embedded = is_local(url);
             if !url.starts_with("mongodb") {
                 return Some("its database is no MongoDB, and this version can only keep the embedded one".into());
             }
@@ -63,6 +78,16 @@ impl Settings {
             _ => None,
         }
     }
+}
+
+/// As the start scripts decide it.
+fn is_local(url: &str) -> bool {
+    url.contains("localhost") || url.contains("127.0.0.1")
+}
+
+/// The setting that a line of the file is about.
+pub fn name_of(line: &str) -> Option<String> {
+    parse_line(line).map(|(name, _)| name)
 }
 
 fn parse_line(line: &str) -> Option<(String, String)> {

@@ -80,10 +80,15 @@ fn judge(data: &Value) -> SeenResult {
     if data.get("success").and_then(Value::as_bool) == Some(true) {
         return SeenResult::Pass;
     }
-    let said = |key: &str| data.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    let said: Vec<&str> = said("invalids").chain(said("messages")).collect();
-    let reason = if said.is_empty() { "it does not connect, without a reason".into() } else { line(&said.join("; ")) };
+    let said = said(data);
+    let reason = if said.is_empty() { "it does not connect, without a reason".into() } else { line(&said) };
     SeenResult::Fail { reason }
+}
+
+/// What a test that failed says of why; may be empty.
+pub fn said(data: &Value) -> String {
+    let list = |key: &str| data.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    list("invalids").chain(list("messages")).collect::<Vec<_>>().join("; ")
 }
 
 /// What became of the hosts. A success takes nothing back: the server counts failures alone.

@@ -33,7 +33,7 @@ pub(super) async fn put_back(
     let since = parts_now(at, cx, definition).await?;
     let name = name_of(&cx.run);
     set_aside(at, cx, &definition.mounts, manifest, &since, &name).await?;
-    fill(at, cx, &definition.mounts, manifest).await?;
+    fill(at, cx, &definition.mounts, manifest, None).await?;
     settle(at, cx, &definition.mounts, manifest, &name).await
 }
 

@@ -102,6 +102,8 @@ pub enum Baseline {
     Before,
     /// What they saw when the snapshot was taken.
     Snapshot,
+    /// The same, of another instance: what the configuration says to check there need not be here.
+    SnapshotOfAnother,
     /// What they saw before the restore that is undone.
     Recalled,
 }
@@ -132,7 +134,10 @@ impl Step<Notes> for Check {
         let album = FolderAlbum::begin(&at.tools.state.pictures(&cx.run, &at.instance), Moment::After).await;
         let now = match (adapter.observe(at.engine(), Some(&album)).await, self.baseline) {
             (Ok(now), _) => now,
-            (Err(error @ InstanceError::LoginRefused { .. }), Baseline::Snapshot | Baseline::Recalled) => {
+            (
+                Err(error @ InstanceError::LoginRefused { .. }),
+                Baseline::Snapshot | Baseline::SnapshotOfAnother | Baseline::Recalled,
+            ) => {
                 cx.warn(format!("its pages were not checked: {error}"));
                 return Ok(());
             }
@@ -147,6 +152,8 @@ impl Step<Notes> for Check {
             notes.of_mut(&at.instance).verdict = Some(verdict);
             return Ok(());
         };
+        let baseline =
+            if self.baseline == Baseline::SnapshotOfAnother { baseline.without_configured(&now) } else { baseline };
         let verdict = compare(&baseline, &now).allowing(&at.tools.settings.allow_change);
         self.keep(cx, baseline, now, &verdict);
         for item in verdict.warnings() {
@@ -167,6 +174,7 @@ impl Check {
         let at = &self.at;
         let against = match self.baseline {
             Baseline::Before => "how it was before this run",
+            Baseline::SnapshotOfAnother => "how the other was when the snapshot was taken",
             Baseline::Snapshot => "how it was when the snapshot was taken",
             Baseline::Recalled => "how it was before the restore",
         };
@@ -188,7 +196,7 @@ impl Check {
         Ok(match self.baseline {
             Baseline::Before => self.at.before_or_fail(cx, notes)?.observation,
             Baseline::Recalled => recall(&self.at, cx, notes)?.before.observation,
-            Baseline::Snapshot => {
+            Baseline::Snapshot | Baseline::SnapshotOfAnother => {
                 let file = known.manifest.as_ref().ok_or("the snapshot was not fetched before this step")?;
                 self.at.tools.state.attached::<Manifest>(&cx.run, file)?.observation
             }

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::At;
+use super::adapt::{Adaptation, adaptation};
 use super::look::NotFit;
 use super::meter::Meter;
 use super::recall::recall;
@@ -23,6 +24,8 @@ pub struct FetchSnapshot {
     pub at: At,
     /// Which.
     pub snapshot: SnapshotId,
+    /// It is another instance's: what the container is stays as it is, on the snapshot's image.
+    pub of_another: bool,
 }
 
 #[async_trait]
@@ -39,7 +42,14 @@ impl Step<Notes> for FetchSnapshot {
         let at = &self.at;
         let manifest = at.tools.repository.find(self.snapshot.as_str()).await?;
         at.tools.repository.check_presence(&manifest).await?;
-        let definition = at.tools.repository.read_definition(&manifest).await?;
+        let definition = if self.of_another {
+            let container = at.container().to_owned();
+            let none = NotFit::NoContainer { instance: at.instance.clone(), container };
+            at.engine().find(at.container()).await?.ok_or(none)?;
+            at.engine().definition(at.container()).await?
+        } else {
+            at.tools.repository.read_definition(&manifest).await?
+        };
         let known = notes.of_mut(&at.instance);
         known.manifest = Some(at.tools.state.attach(&cx.run, &format!("manifest-{}", at.instance), &manifest)?);
         known.definition = Some(at.tools.state.attach(&cx.run, &format!("definition-{}", at.instance), &definition)?);
@@ -190,7 +200,8 @@ impl Step<Notes> for Fill {
 
     async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
         let (manifest, definition) = fetched(&self.at, cx, notes)?;
-        fill(&self.at, cx, &definition.mounts, &manifest).await
+        let adaptation = adaptation(&self.at, cx, notes)?;
+        fill(&self.at, cx, &definition.mounts, &manifest, adaptation.as_ref()).await
     }
 
     fn undo_kind(&self) -> UndoKind {
@@ -276,7 +287,14 @@ pub(super) async fn settle(
     Ok(())
 }
 
-pub(super) async fn fill(at: &At, cx: &RunCx, mounts: &[Mount], manifest: &Manifest) -> Result<(), StepError> {
+/// As the snapshot has it, unless `adaptation` says otherwise.
+pub(super) async fn fill(
+    at: &At,
+    cx: &RunCx,
+    mounts: &[Mount],
+    manifest: &Manifest,
+    adaptation: Option<&Adaptation>,
+) -> Result<(), StepError> {
     let data = data_mounts(mounts, manifest)?;
     let helper = layout::helper_container(&cx.run, &at.instance);
     let helper_mounts: Vec<HelperMount> =
@@ -288,25 +306,31 @@ pub(super) async fn fill(at: &At, cx: &RunCx, mounts: &[Mount], manifest: &Manif
     for record in &manifest.parts {
         let index = data.iter().position(|(destination, _)| *destination == record.plan.mount);
         let prefix = helper_target(index.ok_or("a part without a mount")?);
-        let tar = fill_stream(at, cx, record, prefix.trim_start_matches('/'), &meter).await?;
+        let plain = plain_stream(at, cx, record, &meter).await?;
+        let prefix = prefix.trim_start_matches('/').to_owned();
+        let tar = match adaptation.is_some_and(|it| it.empties(&record.plan)) {
+            true => stream::tar::place_folders(plain, prefix),
+            false => stream::tar::place(vec![(plain, prefix)]).0,
+        };
+        at.engine().archive_in(&helper, tar).await?;
+    }
+    let destinations: Vec<String> = data.into_iter().map(|(destination, _)| destination).collect();
+    if let Some(tar) = adaptation.map(|it| it.settings(&destinations)).transpose()?.flatten() {
         at.engine().archive_in(&helper, tar).await?;
     }
     at.engine().remove(&helper).await?;
     Ok(())
 }
 
-async fn fill_stream(
+async fn plain_stream(
     at: &At,
     cx: &RunCx,
     record: &PartRecord,
-    prefix: &str,
     meter: &Meter,
 ) -> Result<stream::ByteStream, StepError> {
     let plain = at.tools.repository.read_part(record).await?;
     let plain = stream::stall(plain, at.tools.settings.stall_timeout);
-    let plain = stream::metered(stream::cancellable(plain, cx.cancel.clone()), meter.tell());
-    let (tar, _) = stream::tar::place(vec![(plain, prefix.to_owned())]);
-    Ok(tar)
+    Ok(stream::metered(stream::cancellable(plain, cx.cancel.clone()), meter.tell()))
 }
 
 fn plans(manifest: &Manifest) -> Vec<PartPlan> {
@@ -315,12 +339,17 @@ fn plans(manifest: &Manifest) -> Vec<PartPlan> {
 
 /// The mounts that the parts belong to, in order.
 pub(super) fn data_mounts(mounts: &[Mount], manifest: &Manifest) -> Result<Vec<(String, MountSource)>, StepError> {
-    let find = |destination: String| {
-        let mount = mounts.iter().find(|mount| mount.destination == destination);
+    sources_of(mounts, &mounts_of(&plans(manifest)))
+}
+
+/// What is mounted at each of those places.
+pub(super) fn sources_of(mounts: &[Mount], destinations: &[String]) -> Result<Vec<(String, MountSource)>, StepError> {
+    let find = |destination: &String| {
+        let mount = mounts.iter().find(|mount| mount.destination == *destination);
         let none = || format!("nothing is mounted at {destination}, where data of the snapshot belongs");
         mount.map(|mount| (destination.clone(), mount.source.clone())).ok_or_else(|| none().into())
     };
-    mounts_of(&plans(manifest)).into_iter().map(find).collect()
+    destinations.iter().map(find).collect()
 }
 
 pub(super) fn fetched(at: &At, cx: &RunCx, notes: &Notes) -> Result<(Manifest, Definition), StepError> {

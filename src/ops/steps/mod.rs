@@ -1,5 +1,6 @@
 //! The steps that workflows are made of. Each may be run again after any partial run, and so may its undo.
 
+mod adapt;
 mod back;
 mod check;
 mod data;
@@ -12,6 +13,7 @@ mod recall;
 mod rest;
 mod swap;
 
+pub use adapt::{Adapt, OtherLayout, ProveKeys, WrongKeys};
 pub use check::{Await, Baseline, Check, ChecksFailed, Expects, Gate, GateShut};
 pub use data::{Aside, FetchSnapshot, Fill, Settle, VerifySnapshot};
 pub use image::{Finish, ImageGone, Pull, RestoreImage};

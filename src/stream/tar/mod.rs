@@ -7,7 +7,8 @@
 //! ```text
 //! parse ─► walk      passes the bytes on, and fails where the archive is cut short or would escape
 //!       ├► confined  the same, and fails where an entry lies outside of its part
-//!       └► retarget  writes each header anew under another name, leaves entries out, joins archives
+//!       ├► retarget  writes each header anew under another name, leaves entries out, joins archives
+//!       └► pick      one file of it
 //! ```
 
 mod confine;
@@ -15,11 +16,13 @@ mod encode;
 mod header;
 mod parse;
 mod pax;
+mod pick;
 mod retarget;
 mod walk;
 
 pub use parse::{Entry, Event, Parser};
-pub use retarget::{Source, join, place};
+pub use pick::pick;
+pub use retarget::{Source, join, place, place_folders};
 pub use walk::{EntryCount, confined, walk};
 
 /// Tar comes in blocks of this size.

@@ -57,6 +57,13 @@ pub fn place(parts: Vec<(ByteStream, String)>) -> (ByteStream, EntryCount) {
     retarget(sources.collect(), leave_out)
 }
 
+/// As [`place`], but of nothing except the part's folders.
+pub fn place_folders(tar: ByteStream, target: String) -> ByteStream {
+    let rename = Rename { strip: Vec::new(), base: parts_of(target.as_bytes()), prefix: Vec::new() };
+    let leave_out = [FOLDER, MARKER].map(|path| parts_of(path.as_bytes())).to_vec();
+    unfold(Retarget { folders_only: true, ..Retarget::of([(tar, rename)].into(), leave_out) })
+}
+
 type Path = Vec<Vec<u8>>;
 
 /// How the names of one source change, as path components.
@@ -89,6 +96,7 @@ struct Retarget {
     sources: VecDeque<(ByteStream, Rename)>,
     parser: Parser,
     leave_out: Vec<Path>,
+    folders_only: bool,
     /// Whether the entry whose body passes is left out.
     skipping: bool,
     ended: bool,
@@ -96,16 +104,24 @@ struct Retarget {
 }
 
 fn retarget(sources: VecDeque<(ByteStream, Rename)>, leave_out: Vec<Path>) -> (ByteStream, EntryCount) {
-    let count = EntryCount::default();
-    let parser = Parser::default();
-    let state = Retarget { sources, parser, leave_out, skipping: false, ended: false, count: count.clone() };
+    let state = Retarget::of(sources, leave_out);
+    let count = state.count.clone();
+    (unfold(state), count)
+}
+
+fn unfold(state: Retarget) -> ByteStream {
     let output = stream::try_unfold(state, |mut state| async move {
         Ok::<_, StreamError>(state.next().await?.map(|block| (block, state)))
     });
-    (output.boxed(), count)
+    output.boxed()
 }
 
 impl Retarget {
+    fn of(sources: VecDeque<(ByteStream, Rename)>, leave_out: Vec<Path>) -> Self {
+        let (parser, count) = (Parser::default(), EntryCount::default());
+        Self { sources, parser, leave_out, folders_only: false, skipping: false, ended: false, count }
+    }
+
     async fn next(&mut self) -> Result<Option<Bytes>, StreamError> {
         let mut output = BytesMut::new();
         while output.is_empty() && !self.ended {
@@ -123,7 +139,8 @@ impl Retarget {
             while let Some(event) = self.parser.next(&mut data)? {
                 match event {
                     Event::Entry(entry) => {
-                        self.skipping = !pass(&entry, rename, &self.leave_out, &mut output)?;
+                        let wanted = !self.folders_only || entry.kind == Kind::Folder;
+                        self.skipping = !wanted || !pass(&entry, rename, &self.leave_out, &mut output)?;
                         if !self.skipping {
                             self.count.add_one();
                         }

@@ -20,7 +20,7 @@ pub fn live_on(world: &World, mut next: impl FnMut() -> Life) {
 
 pub fn expected(workflow: Workflow) -> Outcome {
     match workflow {
-        Workflow::Snapshot | Workflow::RestoreGone => Outcome::Completed,
+        Workflow::Snapshot | Workflow::RestoreGone | Workflow::Clone => Outcome::Completed,
         Workflow::Restore { well: true } | Workflow::Undo { well: true } => Outcome::Completed,
         Workflow::Upgrade(Manner::Good) => Outcome::Completed,
         Workflow::Upgrade(_) | Workflow::Restore { well: false } | Workflow::Undo { well: false } => {

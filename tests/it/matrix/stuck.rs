@@ -26,6 +26,7 @@ fn failing(workflow: Workflow) -> Vec<&'static str> {
             "check production",
         ],
         Workflow::Upgrade(_) => vec!["publish staging", "create staging", "start staging", "check production"],
+        Workflow::Clone => vec!["adapt the snapshot to staging", "fill staging", "start staging", "check staging"],
         Workflow::Undo { .. } => vec![
             "park production",
             "set aside production",
@@ -65,11 +66,12 @@ fn breaks(step: &str, fate: impl Fn(&Point) -> Act + Send + Sync + 'static) -> L
     Life::new(move |point| if point.is_in(&step) && point.when == When::After { Act::Fail } else { fate(point) })
 }
 
-const FAILING: [Workflow; 5] = [
+const FAILING: [Workflow; 6] = [
     Workflow::Snapshot,
     Workflow::Upgrade(Manner::Good),
     Workflow::Restore { well: true },
     Workflow::RestoreGone,
+    Workflow::Clone,
     Workflow::Undo { well: true },
 ];
 

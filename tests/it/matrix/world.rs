@@ -59,6 +59,8 @@ pub enum Workflow {
     },
     /// As `Restore`, but the container is gone.
     RestoreGone,
+    /// What production was before its upgrade in the place of staging, which was upgraded, too.
+    Clone,
     /// Production, which was upgraded, put back and used since, back to before it was put back; and whether that passes
     /// its checks.
     Undo {
@@ -182,7 +184,7 @@ impl World {
                 self.tell.unwell.lock().unwrap().insert("app:v2.0".into());
             }
         }
-        if let Workflow::Restore { .. } | Workflow::RestoreGone = self.workflow {
+        if let Workflow::Restore { .. } | Workflow::RestoreGone | Workflow::Clone = self.workflow {
             let mut old = self.pair("production");
             let upgrade = self.runtime.block_on(upgrade::plan(&tools, "v2.0", None, false, None)).unwrap();
             self.plan = Plan::Upgrade(upgrade);
@@ -200,7 +202,8 @@ impl World {
             if self.workflow == (Workflow::Restore { well: false }) {
                 self.tell.unwell.lock().unwrap().insert("app:v1.0".into());
             }
-            self.after.insert("production".into(), old);
+            let target = if self.workflow == Workflow::Clone { "staging" } else { "production" };
+            self.after.insert(target.into(), old);
         }
         self.plan = match self.workflow {
             Workflow::Snapshot => snapshot_plan("staging"),
@@ -211,12 +214,14 @@ impl World {
                 let production = undo::Wanted::Of(InstanceName::new("production").unwrap());
                 Plan::Undo(self.runtime.block_on(undo::plan(&tools, &production, false)).unwrap())
             }
-            Workflow::Restore { .. } | Workflow::RestoreGone => {
-                let instance = InstanceName::new("production").unwrap();
-                let plan = restore::plan(&tools, &instance, &Selector::BeforeUpgrade, false);
-                Plan::Restore(self.runtime.block_on(plan).unwrap())
+            Workflow::Restore { .. } | Workflow::RestoreGone | Workflow::Clone => {
+                Plan::Restore(self.runtime.block_on(restore::plan(&tools, &back("production", None))).unwrap())
             }
         };
+        if self.workflow == Workflow::Clone {
+            let wanted = back("staging", Some("production"));
+            self.plan = Plan::Restore(self.runtime.block_on(restore::plan(&tools, &wanted)).unwrap());
+        }
         self.before = INSTANCES.iter().map(|instance| ((*instance).to_owned(), self.pair(instance))).collect();
         if let Workflow::Upgrade(_) = self.workflow {
             let upgraded =
@@ -231,9 +236,8 @@ impl World {
         self.plan = Plan::Upgrade(upgrade);
         assert!(matches!(self.begin(&Life::quiet()), End::Over(_)));
         self.after.insert("production".into(), self.pair("production"));
-        let instance = InstanceName::new("production").unwrap();
-        let restore = restore::plan(tools, &instance, &Selector::BeforeUpgrade, false);
-        self.plan = Plan::Restore(self.runtime.block_on(restore).unwrap());
+        let restore = self.runtime.block_on(restore::plan(tools, &back("production", None)));
+        self.plan = Plan::Restore(restore.unwrap());
         let End::Over(report) = self.begin(&Life::quiet()) else { unreachable!() };
         assert!(report.failure.is_none());
     }
@@ -273,6 +277,7 @@ impl World {
                 approval_max_age: SignedDuration::from_hours(1),
                 compression_level: 1,
                 keep_aside: SignedDuration::from_hours(24 * 14),
+                empty_cache: false,
                 stall_timeout: Duration::from_secs(60),
                 retry: Retry { pauses: vec![Duration::ZERO; 2], ..Retry::default() },
                 stable_for: SignedDuration::ZERO,
@@ -374,6 +379,12 @@ impl World {
     pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime.block_on(work)
     }
+}
+
+fn back(instance: &str, of: Option<&str>) -> restore::Wanted {
+    let name = |name: &str| InstanceName::new(name).unwrap();
+    let selector = Selector::BeforeUpgrade;
+    restore::Wanted { instance: name(instance), of: of.map(name), selector, no_checks: false }
 }
 
 fn snapshot_plan(instance: &str) -> Plan {

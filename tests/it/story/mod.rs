@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, reason = "a failed test shows what was chosen and measured")]
 
 mod approve;
+mod clone;
 mod compose;
 mod content;
 mod crash;

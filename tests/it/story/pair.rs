@@ -35,6 +35,8 @@ pub const EXITS: &str = "v2.3";
 pub const NEVER_READY: &str = "v2.4";
 /// Refuses a docker.env with shell expressions.
 pub const STRICT: &str = "v2.5.1";
+/// As [`OLD`], but its keys do not open what its data sources have stored.
+pub const LOCKED: &str = "v1.98.1";
 
 /// The images by tag.
 const IMAGES: &[(&str, &[&str])] = &[
@@ -44,6 +46,7 @@ const IMAGES: &[(&str, &[&str])] = &[
     (EXITS, &["--format", "7", "--broken", "exit"]),
     (NEVER_READY, &["--format", "7", "--broken", "never-ready"]),
     (STRICT, &["--format", "7"]),
+    (LOCKED, &["--broken", "datasource:Orders DB", "--broken", "datasource:Events", "--broken", "datasource:Billing"]),
 ];
 
 const BUCKET: &str = "story";
@@ -61,6 +64,8 @@ pub struct Site {
     pub port: u16,
     /// The image that its volume was seeded with.
     pub seed_image: String,
+    /// What its data is made from: the same gives the same data, and the same keys.
+    pub seed: &'static str,
     /// The restart policy that a person has set.
     pub restart: &'static str,
 }
@@ -91,11 +96,13 @@ pub struct Make {
     pub megabytes: u32,
     /// Whether production runs, too.
     pub both: bool,
+    /// Whether production has other data and other keys than staging.
+    pub own_data: bool,
 }
 
 impl Default for Make {
     fn default() -> Self {
-        Self { old: OLD, tags: &[GOOD], megabytes: 2, both: false }
+        Self { old: OLD, tags: &[GOOD], megabytes: 2, both: false, own_data: false }
     }
 }
 
@@ -121,6 +128,7 @@ impl Pair {
             container: format!("tg-story-{mark}-{name}"),
             port: free_port(),
             seed_image: format!("{repository}:{}", make.old),
+            seed: if make.own_data && name == "production" { "11" } else { "7" },
             restart: "unless-stopped",
         };
         let pair = Self {
@@ -182,7 +190,7 @@ impl Pair {
         let _ = docker(&["volume", "rm", &site.container]).await;
         docker_ok(&[&["volume", "create", "--label", &self.label()], volume, &[&site.container]].concat()).await;
         let (mount, size) = (format!("{}:/appsmith-stacks", site.container), megabytes.to_string());
-        let seed = ["run", "--rm", "-v", &mount, &site.seed_image, "seed", "--apps", "4", "--seed", "7"];
+        let seed = ["run", "--rm", "-v", &mount, &site.seed_image, "seed", "--apps", "4", "--seed", site.seed];
         docker_ok(&[&seed[..], &["--megabytes", &size]].concat()).await;
         self.create_container(site, "run").await;
     }
