@@ -47,6 +47,12 @@ pub trait InstanceAdapter: Send + Sync + fmt::Debug {
     /// part covers must be acknowledged in the configuration.
     fn parts(&self, view: &ContainerView, listings: &[(String, Listing)]) -> Result<Vec<PartPlan>, InstanceError>;
 
+    /// What its own tools have left lying at its mounts, which nothing needs: full path and bytes. Snapshots do without.
+    fn leftovers(&self, listings: &[(String, Listing)]) -> Vec<(String, u64)> {
+        let _ = listings;
+        Vec::new()
+    }
+
     /// Refuses, before anything is stopped, where the app's own settings say that its mounts do not hold all of
     /// its data, or that it would not stay at rest. Read through a helper that has `mounts` at `/v0`, `/v1` and so on.
     async fn preflight(

@@ -194,6 +194,10 @@ impl InstanceAdapter for Appsmith {
         parts::plan(&self.options.name, view, listings, &self.options.acknowledge_mounts)
     }
 
+    fn leftovers(&self, listings: &[(String, Listing)]) -> Vec<(String, u64)> {
+        parts::leftovers(listings)
+    }
+
     async fn preflight(
         &self,
         engine: &dyn ContainerEngine,

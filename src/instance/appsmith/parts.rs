@@ -220,6 +220,17 @@ fn named(drafts: Vec<Draft>) -> Result<Vec<PartPlan>, BadName> {
     drafts.into_iter().map(name).collect()
 }
 
+/// What restores by Appsmith's own tool have moved aside: full paths and bytes. They grow with each restore, and hold
+/// old settings with their keys.
+pub fn leftovers(listings: &[(String, Listing)]) -> Vec<(String, u64)> {
+    let found = listings.iter().filter_map(|(mount, listing)| Some((mount, below(STACKS, mount)?, listing)));
+    let of_mount = |(mount, place, listing): (&String, &str, &Listing)| -> Vec<(String, u64)> {
+        let left = listing.entries.iter().filter(|entry| is_leftover(&join(place, &entry.path)));
+        left.map(|entry| (join(mount, &entry.path), entry.bytes)).collect()
+    };
+    found.flat_map(of_mount).collect()
+}
+
 /// Whether mongod has closed its files in good order.
 pub fn cleanliness(view: &ContainerView, listings: &[(String, Listing)]) -> Cleanliness {
     let unclean = |reason: String| Cleanliness::Unclean { reason };
@@ -289,6 +300,14 @@ mod tests {
         ".tidegate/",
         ".tidegate-filling",
     ];
+
+    #[test]
+    fn what_restores_have_left_is_found() {
+        let listings = [("/appsmith-stacks".to_owned(), listing(FULL))];
+        let left: Vec<String> = leftovers(&listings).into_iter().map(|(path, _)| path).collect();
+        let expected = ["/appsmith-stacks/configuration/docker.env.backup-1", "/appsmith-stacks/git-storage-backup-1"];
+        assert_eq!(left.iter().map(|path| path.trim_end_matches('/')).collect::<Vec<_>>(), expected);
+    }
 
     #[test]
     fn every_place_has_its_part_and_the_unknown_is_kept() {

@@ -105,6 +105,16 @@ impl Doctor {
                 Err(error) => return self.failed(&area, &*error),
             }
         }
+        let left = adapter.leftovers(&listings);
+        if let Some((first, _)) = left.first() {
+            let bytes = left.iter().fold(0_u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
+            let more = if left.len() > 1 { format!(" and {} more", left.len() - 1) } else { String::new() };
+            self.warning(
+                &area,
+                format!("left by its own restores: {first}{more}, {} MiB", bytes >> 20),
+                "delete them once nobody needs them: they hold old settings with their keys; snapshots leave them out",
+            );
+        }
         match adapter.parts(view, &listings) {
             Ok(parts) => {
                 let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
