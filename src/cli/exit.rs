@@ -291,6 +291,9 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
             "look at `instances.{instance}.login_user` and the password file; it is not tried again, because Appsmith locks an account after 5 failures a day (a restore can do without: --no-checks)"
         ));
     }
+    if let Some(InstanceError::WouldNotStart { .. }) = cause.downcast_ref() {
+        return some("mend that line, then run it again; nothing was touched");
+    }
     if let Some(InstanceError::CannotTake { .. }) = cause.downcast_ref() {
         return some("nothing was touched");
     }

@@ -54,14 +54,15 @@ pub trait InstanceAdapter: Send + Sync + fmt::Debug {
     }
 
     /// Refuses, before anything is stopped, where the app's own settings say that its mounts do not hold all of
-    /// its data, or that it would not stay at rest. Read through a helper that has `mounts` at `/v0`, `/v1` and so on.
+    /// its data, that it would not stay at rest, or that `target`, the version that is to come, would not start with them. Read through a helper that has `mounts` at `/v0`, `/v1` and so on.
     async fn preflight(
         &self,
         engine: &dyn ContainerEngine,
         helper: &str,
         mounts: &[String],
+        target: Option<&Version>,
     ) -> Result<(), InstanceError> {
-        let _ = (engine, helper, mounts);
+        let _ = (engine, helper, mounts, target);
         Ok(())
     }
 
@@ -215,6 +216,16 @@ pub enum InstanceError {
         /// Which.
         instance: InstanceName,
         /// Why.
+        reason: String,
+    },
+    /// Its settings are such that a version does not start with them.
+    #[error("`{instance}` would not start on {version}: {reason}")]
+    WouldNotStart {
+        /// Which.
+        instance: InstanceName,
+        /// Which version.
+        version: Version,
+        /// What is wrong, and where; without values.
         reason: String,
     },
     /// The data of another instance cannot be read in its place.

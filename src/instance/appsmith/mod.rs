@@ -100,6 +100,8 @@ pub struct Appsmith {
 
 const FORMAT_MARKER: &str = "/appsmith-stacks/data/mongodb/.appsmith-mongo-fcv-min";
 const FORMAT_MARKER_LIMIT_BYTES: usize = 4096;
+/// Reads `docker.env` as data, where older versions let a shell read it (appsmith#42225).
+const STRICT_SINCE: [u64; 3] = [2, 5, 1];
 const DOCKER_ENV: &str = "/appsmith-stacks/configuration/docker.env";
 const DOCKER_ENV_LIMIT_BYTES: usize = 1024 * 1024;
 
@@ -203,16 +205,23 @@ impl InstanceAdapter for Appsmith {
         engine: &dyn ContainerEngine,
         helper: &str,
         mounts: &[String],
+        target: Option<&Version>,
     ) -> Result<(), InstanceError> {
         let given = engine.definition(self.container()).await?.config;
         let file = read_file(engine, helper, mounts, DOCKER_ENV, DOCKER_ENV_LIMIT_BYTES).await?;
         let file = file.map(|file| file.content).unwrap_or_default();
-        let settings = Settings::effective(&given, &String::from_utf8_lossy(&file));
+        let file = String::from_utf8_lossy(&file);
+        let settings = Settings::effective(&given, &file);
         if let Some(reason) = settings.out_of_reach() {
             return Err(InstanceError::OutOfReach { instance: self.instance(), reason });
         }
         if settings.heals_itself() {
             return Err(self.not_rested(RestError::heals_itself()));
+        }
+        if let Some(version) = target.filter(|version| version.numbers() >= STRICT_SINCE)
+            && let Some(reason) = settings::shell_in(&file)
+        {
+            return Err(InstanceError::WouldNotStart { instance: self.instance(), version: version.clone(), reason });
         }
         Ok(())
     }

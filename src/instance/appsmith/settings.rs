@@ -85,6 +85,35 @@ fn is_local(url: &str) -> bool {
     url.contains("localhost") || url.contains("127.0.0.1")
 }
 
+/// What a shell would have evaluated in the file, and a version that reads it as data refuses: the first such line by
+/// number and name, without its value.
+pub fn shell_in(file: &str) -> Option<String> {
+    let is_shell = |value: &str| {
+        let after_dollar = |(_, rest): (&str, &str)| {
+            rest.starts_with(|next: char| next.is_ascii_alphabetic() || matches!(next, '_' | '{' | '('))
+        };
+        let mut rest = value;
+        while let Some(found) = rest.split_once('$') {
+            if after_dollar(found) {
+                return true;
+            }
+            rest = found.1;
+        }
+        value.contains('`')
+    };
+    file.lines().enumerate().find_map(|(index, line)| {
+        let name = name_of(line)?;
+        let value = line.split_once('=')?.1.trim();
+        let literal = value.len() > 1 && value.starts_with('\'') && value.ends_with('\'');
+        (!literal && is_shell(value)).then(|| {
+            format!(
+                "line {} ({name}) of its docker.env holds a shell expression; write the value itself, in single quotes",
+                index + 1
+            )
+        })
+    })
+}
+
 /// The setting that a line of the file is about.
 pub fn name_of(line: &str) -> Option<String> {
     parse_line(line).map(|(name, _)| name)
@@ -130,6 +159,18 @@ mod tests {
             let reason = settings.out_of_reach().unwrap();
             assert!(reason.contains("this version can only keep the embedded one"), "{reason}");
             assert!(!format!("{reason} {settings:?}").contains("hunter2"));
+        }
+    }
+
+    /// appsmith#42225
+    #[test]
+    fn what_only_a_shell_reads_is_found_and_not_shown() {
+        for bad in ["A=$(cat /secret)", "A=x${B}", "A=\"$HOME/x\"", "export A=`date`", "A='x'$y"] {
+            let reason = shell_in(&format!("# $HOME\nFINE='$a `b`'\n{bad}\n")).unwrap();
+            assert!(reason.starts_with("line 3 (A) of its docker.env") && !reason.contains("secret"), "{reason}");
+        }
+        for good in ["A='$(x)'", "A=pa$$word$1", "A=cost$", "# A=$B", "A=\"plain\"", "just words $B", ""] {
+            assert_eq!(shell_in(good), None, "{good}");
         }
     }
 

@@ -153,17 +153,18 @@ impl Step<Notes> for Look {
             }
             return Err(Box::new(NotFit::NoContainer { instance: at.instance.clone(), container }));
         };
+        let upgrades = matches!(self.purpose, Purpose::Upgrade { .. });
         if view.auto_remove {
             return Err(Box::new(NotFit::AutoRemove { container }));
         }
-        let before = self.before(cx, &view).await?;
+        let target = notes.of(&at.instance).target.and_then(|target| target.version);
+        let before = self.before(cx, &view, target.as_ref().filter(|_| upgrades)).await?;
         at.nobody_else_writes(&sources(&before, &mounts_of(&before.parts))).await?;
         if let Purpose::Upgrade { forced } = self.purpose {
             // Single checks that fail already are known bad and stay so; an app that does not answer cannot be judged.
             if let (false, Some(reason), false) = (before.answers(), &before.unhealthy_because, forced) {
                 return Err(Box::new(NotFit::Unhealthy { instance: at.instance.clone(), reason: reason.clone() }));
             }
-            let target = notes.of(&at.instance).target.and_then(|target| target.version);
             if let (Some(from), Some(to)) = (&before.version, target) {
                 // What runs may be older than its tag says, or have a tag that says nothing.
                 if let [first, _, ..] = at.adapter()?.hops(from, &to)?.as_slice() {
@@ -220,7 +221,7 @@ impl Step<Notes> for Look {
 }
 
 impl Look {
-    async fn before(&self, cx: &RunCx, view: &ContainerView) -> Result<Before, StepError> {
+    async fn before(&self, cx: &RunCx, view: &ContainerView, target: Option<&Version>) -> Result<Before, StepError> {
         let at = &self.at;
         let adapter = at.adapter()?;
         let definition = at.engine().definition(at.container()).await?;
@@ -235,7 +236,7 @@ impl Look {
             }
             Err(error) => return Err(error.into()),
         };
-        self.preflight(cx, &definition, &parts).await?;
+        self.preflight(cx, &definition, &parts, target).await?;
         let label = image.as_ref().and_then(|image| image.labels.get("org.opencontainers.image.version"));
         let by_label = label.and_then(|text| Version::parse(text).ok());
         let (observation, unhealthy_because) = if view.is_up() {
@@ -275,7 +276,13 @@ impl Look {
 
     /// Asks the store whether it takes objects, and the app's own settings, through a helper, whether its mounts hold
     /// all of its data.
-    async fn preflight(&self, cx: &RunCx, definition: &Definition, parts: &[PartPlan]) -> Result<(), StepError> {
+    async fn preflight(
+        &self,
+        cx: &RunCx,
+        definition: &Definition,
+        parts: &[PartPlan],
+        target: Option<&Version>,
+    ) -> Result<(), StepError> {
         let at = &self.at;
         if self.purpose == Purpose::Restore {
             return Ok(());
@@ -295,7 +302,7 @@ impl Look {
             sources.map(|mount| HelperMount { source: mount.source.clone(), writable: false }).collect();
         at.engine().remove(&helper).await?;
         at.engine().open_helper(&helper, &mounts, &at.labels(&cx.run, "helper")).await?;
-        let asked = at.adapter()?.preflight(at.engine(), &helper, &destinations).await;
+        let asked = at.adapter()?.preflight(at.engine(), &helper, &destinations, target).await;
         at.engine().remove(&helper).await?;
         Ok(asked?)
     }

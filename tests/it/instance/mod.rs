@@ -253,7 +253,7 @@ async fn a_rest_that_would_not_last_or_not_hold_the_data_is_refused() {
         assert!(before.contains("RUNNING") && !statuses(&world).await.contains("STOPPED"));
         let helper = world.helper().await;
         let mounts = ["/appsmith-stacks".to_owned()];
-        let error = app.preflight(&engine(), &helper, &mounts).await.unwrap_err();
+        let error = app.preflight(&engine(), &helper, &mounts, None).await.unwrap_err();
         assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
         world.remove().await;
     }
@@ -266,7 +266,7 @@ async fn settings_and_format_are_read_through_a_helper() {
     ready(&app, "v2.2").await.unwrap();
     let helper = world.helper().await;
     let mounts = ["/appsmith-stacks".to_owned()];
-    app.preflight(&engine(), &helper, &mounts).await.unwrap();
+    app.preflight(&engine(), &helper, &mounts, None).await.unwrap();
     assert_eq!(app.data_format(&engine(), &helper, &mounts).await.unwrap().as_deref(), Some("7"));
     assert_eq!(app.data_format(&engine(), &helper, &["/elsewhere".into()]).await.unwrap(), None);
     world.remove().await;

@@ -6,10 +6,11 @@ use super::observer::Observer;
 use super::pair::{LOCKED, Make, Pair, Site};
 use crate::docker::docker;
 
-const SETTINGS: &str = "/appsmith-stacks/configuration/docker.env";
+/// Where an Appsmith has its settings.
+pub const SETTINGS: &str = "/appsmith-stacks/configuration/docker.env";
 
 /// A file of the instance.
-async fn file(site: &Site, path: &str) -> Option<String> {
+pub async fn file(site: &Site, path: &str) -> Option<String> {
     let copied = docker(&["cp", &format!("{}:{path}", site.container), "-"]).await;
     let mut archive = tar::Archive::new(copied.stdout.as_slice());
     let mut entry = archive.entries().ok()?.next()?.ok()?;
@@ -19,7 +20,7 @@ async fn file(site: &Site, path: &str) -> Option<String> {
 }
 
 /// Writes a line to the end of its settings, as its administrator would.
-async fn set(site: &Site, line: &str) {
+pub async fn set(site: &Site, line: &str) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("docker.env");
     std::fs::write(&path, format!("{}{line}\n", file(site, SETTINGS).await.unwrap())).unwrap();
@@ -40,6 +41,7 @@ fn value<'a>(settings: &'a str, name: &str) -> &'a str {
 }
 
 /// Killed in the middle and resumed, too; and undone.
+/// appsmith#21603: a restore overwrote the database's address. appsmith#38895: sessions of before survived one.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_data_of_production_comes_to_staging_with_its_keys_and_nothing_else() {
     let pair = Pair::start("clone", Make { both: true, own_data: true, ..Make::default() }).await;

@@ -1,6 +1,6 @@
 //! P8: bad input touches nothing, and gets one clear error with what to do next.
 
-use super::pair::{GOOD, Make, Pair};
+use super::pair::{GOOD, Make, Pair, STRICT};
 use super::running::Ended;
 
 fn shown(pair: &Pair, ended: &Ended) -> String {
@@ -90,4 +90,23 @@ async fn bad_input_touches_nothing_and_says_what_to_do() {
     // The one run that was begun found no such image and undid its nothing.
     assert_eq!(pair.run_count(), runs + 1);
     insta::assert_snapshot!("refusals", seen.join("\n"));
+}
+
+/// appsmith#42225: v2.5.1 reads docker.env as data, and does not start where a shell was needed for it. That is found
+/// before anything is stopped.
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_that_the_new_version_does_not_take_stop_no_old_one() {
+    let pair = Pair::start("strict", Make { tags: &[STRICT, GOOD], ..Make::default() }).await;
+    let site = &pair.staging;
+    let id = site.id().await;
+    super::clone::set(site, "APPSMITH_CUSTOM_DOMAIN=$(hostname --secret)").await;
+    let ended = pair.run(&["upgrade", STRICT, "--only", "staging"]).await.expect(1);
+    assert!(ended.stderr.contains("`staging` would not start on v2.5.1: line "), "{}", ended.stderr);
+    assert!(ended.stderr.contains("(APPSMITH_CUSTOM_DOMAIN) of its docker.env"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("--secret") && ended.stderr.contains("nothing was touched"), "{}", ended.stderr);
+    assert_eq!(site.id().await, id);
+    assert_eq!(site.restart_policy().await, site.restart);
+    pair.nothing_is_left(site).await;
+    // What a version reads with a shell is none of its business.
+    pair.run(&["upgrade", GOOD, "--only", "staging"]).await.expect(0);
 }
