@@ -243,6 +243,26 @@ impl Drop for Link {
     }
 }
 
+/// As under the systemd unit, which forbids memory that is writable and executable.
+#[tokio::test]
+async fn without_the_compiler_for_scripts_it_works_where_memory_is_never_writable_and_executable() {
+    let (folder, site) = (TempDir::new().unwrap(), Site::open().await);
+    let program = tempfile::Builder::new().prefix("mdwe").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/browser/mdwe.c");
+    let to = program.path().join("chromium");
+    let define = format!("-DPROGRAM=\"{}\"", find(None).unwrap().display());
+    let made = std::process::Command::new("cc").arg(define).arg("-o").args([&to, &source]).output();
+    let made = made.expect("a C compiler");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let browser = Browser::launch(&BrowserOptions { program: to, jit: false, ..options(&folder) }).await.unwrap();
+    for path in ["/good", "/drawn"] {
+        let viewed = check(path).run(&browser, Some(&site.base), &[]).await.unwrap();
+        assert_eq!(verdict(&viewed, &site), "pass", "{path}");
+    }
+    browser.close().await;
+    assert_eq!(left(folder.path()), Vec::<String>::new());
+}
+
 #[tokio::test]
 async fn a_page_whose_script_never_pauses_is_given_up_and_others_go_on() {
     let (folder, site) = (TempDir::new().unwrap(), Site::open().await);
