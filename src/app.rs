@@ -23,6 +23,7 @@ use crate::model::ids::{InstanceName, RunId};
 use crate::ops::state::{StateDir, StateError};
 use crate::ops::{Acknowledged, Settings, Tools, run};
 use crate::repository::{Repository, RepositoryError};
+use crate::smoke::browser::Browsing;
 use crate::store::absent::AbsentStore;
 use crate::store::dir::DirStore;
 use crate::store::s3::{Checksums, S3Credentials, S3Options, S3Store};
@@ -138,6 +139,11 @@ impl App {
     /// The instances.
     pub fn instances(config: &Config) -> Result<BTreeMap<InstanceName, Arc<dyn InstanceAdapter>>, AppError> {
         instances(config)
+    }
+
+    /// The browser, where the configuration has pages to open.
+    pub fn browsing(config: &Config) -> Option<Browsing> {
+        config.instances.values().find_map(|instance| checks::of(config, instance).browsing)
     }
 
     /// Puts everything together and finds out at once whether engine and store answer.

@@ -22,6 +22,7 @@ use crate::ops::steps::{ChecksFailed, GateShut, HalfFilled, ImageGone, NotFit, P
 use crate::ops::undo::UndoError;
 use crate::ops::upgrade::UpgradeError;
 use crate::repository::RepositoryError;
+use crate::smoke::browser::BrowserError;
 use crate::store::StoreError;
 use crate::workflow::{JournalError, Outcome};
 
@@ -286,10 +287,8 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
             "if it holds nothing worth keeping, add \"{mount}\" to `instances.{instance}.acknowledge_mounts`; nothing was touched"
         ));
     }
-    if let Some(InstanceError::LoginRefused { instance, .. }) = cause.downcast_ref() {
-        return Some(format!(
-            "look at `instances.{instance}.login_user` and the password file; it is not tried again, because Appsmith locks an account after 5 failures a day (a restore can do without: --no-checks)"
-        ));
+    if let Some(error) = cause.downcast_ref::<BrowserError>() {
+        return error.remedy().map(str::to_owned);
     }
     if let Some(NoSnapshot { near, .. }) = cause.downcast_ref() {
         return Some(if near.is_empty() {
