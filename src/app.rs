@@ -294,10 +294,11 @@ fn instances(config: &Config) -> Result<BTreeMap<InstanceName, Arc<dyn InstanceA
                     name: name.clone(),
                     container: ours.container.clone(),
                     url: ours.url.clone().unwrap_or_default(),
-                    login: ours
-                        .login
-                        .as_ref()
-                        .map(|login| Login { user: login.user.clone(), password_file: login.password_file.clone() }),
+                    login: ours.login.as_ref().map(|login| Login {
+                        user: login.user.clone(),
+                        password_file: login.password_file.clone(),
+                        refused_file: Some(config.state_dir.join("logins").join(format!("{name}.json"))),
+                    }),
                     stop_grace: ours.stop_grace,
                     acknowledge_mounts: ours.acknowledge_mounts.clone(),
                     ready: ready.clone(),

@@ -75,7 +75,8 @@ async fn everything_that_people_made_is_in_the_inventory_and_nothing_runs_for_it
     // A user who may see less fails nothing: what he has no right to is not there.
     let viewer = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(viewer.path(), "viewer-password").unwrap();
-    let login = Some(Login { user: "viewer@standin.test".into(), password_file: viewer.path().to_owned() });
+    let login =
+        Some(Login { user: "viewer@standin.test".into(), password_file: viewer.path().to_owned(), refused_file: None });
     let seen = Appsmith::new(AppsmithOptions { login, ..world.options() })
         .unwrap()
         .observe(&engine(), Some(&NoAlbum))
