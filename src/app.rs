@@ -222,6 +222,7 @@ fn settings(config: &Config) -> Settings {
         take_over: None,
         acknowledged: config.instances.iter().map(acknowledged).collect(),
         allow_change: checks::allowed(config),
+        keep_pictures: signed(config.smoke.browser.keep_pictures),
         host: host(),
     }
 }

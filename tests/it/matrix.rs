@@ -15,6 +15,7 @@ mod faults;
 mod judge;
 mod life;
 mod mortal;
+mod pictures;
 mod stuck;
 mod twice;
 mod verify;
