@@ -19,6 +19,7 @@ mod pictures;
 mod stuck;
 mod twice;
 mod verify;
+mod waits;
 mod world;
 
 use app::Manner;

@@ -334,7 +334,7 @@ async fn carry_on(
     };
     let touched = story.records.iter().any(rest_began);
     Ok(RunReport {
-        summary: history::summary(&story),
+        summary: history::with_what_came_after(&tools.state, history::summary(&story)),
         outcome: driven.outcome,
         failure: driven.failure,
         touched,
