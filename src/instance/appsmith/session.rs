@@ -286,6 +286,7 @@ mod tests {
         assert_eq!(server.logins(), 1);
     }
 
+    /// appsmith#19768: an update logs everybody out.
     #[tokio::test]
     async fn a_session_that_is_not_taken_any_more_is_replaced_once() {
         let (server, client) = Server::default().start().await;
@@ -337,7 +338,6 @@ mod tests {
         assert!(!format!("{session:?}").contains("other"));
     }
 
-
     #[tokio::test]
     async fn a_refused_password_is_not_sent_by_the_next_process() {
         let (server, client) = Server { refuses: true, ..Server::default() }.start().await;
@@ -352,6 +352,7 @@ mod tests {
             assert_eq!((server.logins(), earlier.is_some()), (1, process > 1));
         }
     }
+
     #[tokio::test]
     async fn too_many_requests_are_made_again_after_a_pause() {
         let (server, client) = Server { busy: 2.into(), ..Server::default() }.start().await;

@@ -83,6 +83,7 @@ async fn a_backend_that_migrates_for_ever_never_opens_the_gate_though_docker_say
 }
 
 /// appsmith#27362: after an update mongod was FATAL, and the container up.
+/// appsmith#27890: the same, seen by others.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_that_cannot_succeed_is_given_up_at_once_with_its_reason() {
     let table = [
@@ -237,6 +238,7 @@ async fn a_database_that_supervisor_would_kill_is_told_to_quit_soon() {
     }
 }
 
+/// appsmith#29116: wanted: to heal by itself, which would start programs at rest.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rest_that_would_not_last_or_not_hold_the_data_is_refused() {
     let table = [
