@@ -186,7 +186,11 @@ fn checks(first: &Observation, second: &Observation, found: &mut Difference) {
         }
         let (from, to) = (words(was), words(is));
         if from != to {
-            let title = is.or(was).map_or_else(|| id.clone(), |seen| seen.title.clone());
+            let title = match (was, is) {
+                // Of two instances, or renamed: whose result is whose must be seen.
+                (Some(was), Some(is)) if was.title != is.title => format!("{} | {}", was.title, is.title),
+                _ => is.or(was).map_or_else(|| id.clone(), |seen| seen.title.clone()),
+            };
             changes.push(Change { id: id.clone(), title, from, to });
         }
     }
