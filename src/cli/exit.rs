@@ -285,6 +285,9 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = cause.downcast_ref::<InstanceError>() {
         return of_instance(error);
     }
+    if cause.is::<ChecksFailed>() {
+        return some("`tidegate report --html FILE` shows all that was seen, with pages and pictures");
+    }
     if let Some(error) = cause.downcast_ref::<BrowserError>() {
         return error.remedy().map(str::to_owned);
     }
