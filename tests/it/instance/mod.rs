@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use tidegate::engine::{ContainerEngine, Listing};
-use tidegate::instance::appsmith::{Appsmith, AppsmithOptions};
+use tidegate::instance::appsmith::{Appsmith, AppsmithOptions, Login};
 use tidegate::instance::gate::ReadyOptions;
 use tidegate::instance::generic::{Generic, GenericOptions, whole_mount};
 use tidegate::instance::{Cleanliness, InstanceAdapter, InstanceError};
@@ -121,6 +121,30 @@ async fn a_refused_password_is_sent_once() {
     // Five refusals lock the user out for a day, so more than one of those would show here.
     world.set_password("standin-password\n");
     ready(&app, "v1.99").await.unwrap();
+    world.remove().await;
+}
+
+/// Each adapter is as a process of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_password_is_sent_once_by_all_processes_together() {
+    let world = World::start("login-all", Make::default()).await;
+    world.set_password("wrong-password");
+    let state = tempfile::tempdir().unwrap();
+    let refused_file = state.path().join("logins").join("staging.json");
+    let process = || {
+        let options = world.options();
+        let login = options.login.map(|login| Login { refused_file: Some(refused_file.clone()), ..login });
+        Appsmith::new(AppsmithOptions { login, ..world.options() }).unwrap()
+    };
+    for nth in 1..=6 {
+        let error = ready(&process(), "v1.99").await.unwrap_err();
+        let InstanceError::LoginRefused { earlier, .. } = error else { panic!("{error}") };
+        assert_eq!(earlier.is_some(), nth > 1, "process {nth}");
+    }
+    // Five refusals lock the user out for a day.
+    world.set_password("standin-password\n");
+    ready(&process(), "v1.99").await.unwrap();
+    assert!(!refused_file.exists());
     world.remove().await;
 }
 
