@@ -23,6 +23,7 @@ use crate::model::ids::{InstanceName, RunId};
 use crate::ops::state::{StateDir, StateError};
 use crate::ops::{Acknowledged, Settings, Tools, run};
 use crate::repository::{Repository, RepositoryError};
+use crate::smoke::browser::Browsing;
 use crate::store::absent::AbsentStore;
 use crate::store::dir::DirStore;
 use crate::store::s3::{Checksums, S3Credentials, S3Options, S3Store};
@@ -140,6 +141,11 @@ impl App {
         instances(config)
     }
 
+    /// The browser, where the configuration has pages to open.
+    pub fn browsing(config: &Config) -> Option<Browsing> {
+        config.instances.values().find_map(|instance| checks::of(config, instance).browsing)
+    }
+
     /// Puts everything together and finds out at once whether engine and store answer.
     pub async fn open(config: &Config, repositories: Repositories) -> Result<Self, AppError> {
         let state = Self::state(config)?;
@@ -217,6 +223,7 @@ fn settings(config: &Config) -> Settings {
         take_over: None,
         acknowledged: config.instances.iter().map(acknowledged).collect(),
         allow_change: checks::allowed(config),
+        keep_pictures: signed(config.smoke.browser.keep_pictures),
         host: host(),
     }
 }
@@ -289,10 +296,11 @@ fn instances(config: &Config) -> Result<BTreeMap<InstanceName, Arc<dyn InstanceA
                     name: name.clone(),
                     container: ours.container.clone(),
                     url: ours.url.clone().unwrap_or_default(),
-                    login: ours
-                        .login
-                        .as_ref()
-                        .map(|login| Login { user: login.user.clone(), password_file: login.password_file.clone() }),
+                    login: ours.login.as_ref().map(|login| Login {
+                        user: login.user.clone(),
+                        password_file: login.password_file.clone(),
+                        refused_file: Some(config.state_dir.join("logins").join(format!("{name}.json"))),
+                    }),
                     stop_grace: ours.stop_grace,
                     acknowledge_mounts: ours.acknowledge_mounts.clone(),
                     ready: ready.clone(),

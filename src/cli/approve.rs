@@ -78,7 +78,8 @@ pub async fn reject(args: RejectArgs, config: &Config, out: &mut Render) -> Resu
         out.data(&report.summary);
     }
     out.say(&format!("{run} is rejected: {}", report.summary.state_text()));
-    for instance in &report.summary.reopened {
+    let summary = &report.summary;
+    for instance in summary.reopened.iter().filter(|instance| !summary.is_changed_since(instance)) {
         out.say(&format!("to take `{instance}` back, too: `tidegate restore {instance} before-upgrade`"));
     }
     Ok(exit::DONE)

@@ -65,6 +65,8 @@ pub async fn run(args: &DiffArgs, config: &Config, out: &mut Render) -> Result<u
 
 async fn side(wanted: &str, config: &Config) -> Result<Side, StepError> {
     if let Some(name) = config.instances.keys().find(|name| name.as_str() == wanted) {
+        // What is left in the state directory belongs to its owner.
+        App::state(config)?;
         let (engine, instances) = (App::engine(config)?, App::instances(config)?);
         let adapter = instances.get(name).ok_or("an instance without an adapter")?;
         let observation = adapter.observe(&*engine, Some(&NoAlbum)).await?;

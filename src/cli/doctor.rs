@@ -9,10 +9,10 @@ use crate::ops::history;
 use crate::smoke::http::clock_of;
 use crate::workflow::{Outcome, StepError};
 
-/// Check everything that a run rests on: Docker, store, instances, rival updaters, clock, disk
+/// Check everything that a run rests on: Docker, store, instances, rival updaters, browser, clock, disk
 ///
-/// Writes, reads, lists and deletes one small object in the store, lists each instance's data through the porter, and
-/// asks each app once, with its login. Stops nothing.
+/// Writes, reads, lists and deletes one small object in the store, lists each instance's data through the porter, asks
+/// each app once, with its login, and starts the browser where there are pages to open. Stops nothing.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:\n  tidegate doctor\n  tidegate doctor --no-login\n  tidegate doctor --json\n\n\
     Exit codes: 0 all is well, 3 there are warnings, 1 there are problems")]
@@ -38,6 +38,9 @@ pub async fn run(args: &DoctorArgs, config: &Config, out: &mut Render) -> Result
             }
         }
         Err(error) => doctor.failed("docker", &error),
+    }
+    if let Some(browsing) = App::browsing(config) {
+        doctor.browser(&browsing).await;
     }
     match App::store(config).await {
         Ok(store) => {
@@ -123,7 +126,11 @@ fn text(findings: &[Finding]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
     use super::*;
+    use crate::smoke::browser::{BrowserError, Browsing};
 
     #[test]
     fn each_line_says_how_bad_it_is_and_what_to_do() {
@@ -132,5 +139,30 @@ mod tests {
         doctor.warning("production", "`app` has the restart policy `no`: a reboot leaves it down", "`docker update`");
         doctor.problem("rivals", "`w` (containrrr/watchtower) changes images by itself", "stop it");
         insta::assert_snapshot!(text(&doctor.findings));
+    }
+
+    #[tokio::test]
+    async fn a_browser_that_cannot_be_used_is_told_with_what_to_do() {
+        let state = tempfile::tempdir().unwrap();
+        let ends = state.path().join("chromium");
+        std::fs::write(&ends, "#!/bin/sh\necho no usable sandbox >&2; exit 3\n").unwrap();
+        std::fs::set_permissions(&ends, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let browsing = |program: &Path| Browsing {
+            program: Some(program.to_owned()),
+            folder: state.path().join("browser"),
+            jit: true,
+            memory_limit_bytes: 1 << 30,
+            pages_at_once: 2,
+        };
+        let mut doctor = Doctor::new(exit::hint);
+        doctor.browser(&browsing(Path::new("/nowhere/chromium"))).await;
+        doctor.browser(&browsing(&ends)).await;
+        let mut findings = doctor.findings;
+        let tried = ["chromium", "google-chrome"].to_vec();
+        let mut none = Doctor::new(exit::hint);
+        none.failed("browser", &BrowserError::NotInstalled { tried });
+        findings.extend(none.findings);
+        let told = text(&findings).replace(&*state.path().to_string_lossy(), "STATE");
+        insta::assert_snapshot!(told);
     }
 }

@@ -22,6 +22,7 @@ use crate::ops::steps::{ChecksFailed, GateShut, HalfFilled, ImageGone, NotFit, O
 use crate::ops::undo::UndoError;
 use crate::ops::upgrade::UpgradeError;
 use crate::repository::RepositoryError;
+use crate::smoke::browser::BrowserError;
 use crate::store::StoreError;
 use crate::workflow::{JournalError, Outcome};
 
@@ -281,15 +282,14 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
             )),
         };
     }
-    if let Some(InstanceError::UncoveredMount { instance, mount, .. }) = cause.downcast_ref() {
-        return Some(format!(
-            "if it holds nothing worth keeping, add \"{mount}\" to `instances.{instance}.acknowledge_mounts`; nothing was touched"
-        ));
+    if let Some(error) = cause.downcast_ref::<InstanceError>() {
+        return of_instance(error);
     }
-    if let Some(InstanceError::LoginRefused { instance, .. }) = cause.downcast_ref() {
-        return Some(format!(
-            "look at `instances.{instance}.login_user` and the password file; it is not tried again, because Appsmith locks an account after 5 failures a day (a restore can do without: --no-checks)"
-        ));
+    if cause.is::<ChecksFailed>() {
+        return some("`tidegate report --html FILE` shows all that was seen, with pages and pictures");
+    }
+    if let Some(error) = cause.downcast_ref::<BrowserError>() {
+        return error.remedy().map(str::to_owned);
     }
     if let Some(InstanceError::WouldNotStart { .. }) = cause.downcast_ref() {
         return some("mend that line, then run it again; nothing was touched");
@@ -401,6 +401,31 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
         };
     }
     None
+}
+
+fn of_instance(error: &InstanceError) -> Option<String> {
+    match error {
+        InstanceError::UncoveredMount { instance, mount, .. } => Some(format!(
+            "if it holds nothing worth keeping, add \"{mount}\" to `instances.{instance}.acknowledge_mounts`; nothing was touched"
+        )),
+        InstanceError::LoginRefused { instance, earlier: None, .. } => Some(format!(
+            "look at `instances.{instance}.login_user` and the password file; the same password is not sent again for a day, because Appsmith locks an account after 5 failures (a restore can do without: --no-checks)"
+        )),
+        InstanceError::LoginRefused { instance, earlier: Some(earlier), .. } => Some(format!(
+            "write the right password to `instances.{instance}.login_password_file`, which is tried at once; if that is right and the account was mended: `rm {}`, else the same is tried again a day later (a restore can do without: --no-checks)",
+            earlier.file.display()
+        )),
+        InstanceError::NoPassword { instance, .. } => Some(format!(
+            "look at `instances.{instance}.login_password_file`: is it there, and may this user read it? nothing was sent"
+        )),
+        InstanceError::NotReady { instance, .. } => {
+            Some(format!("`tidegate smoke {instance}` looks again, `tidegate logs` tells what was done last"))
+        }
+        InstanceError::Request { instance, .. } => Some(format!(
+            "is `instances.{instance}.url` the right one, and does it answer? `tidegate doctor` looks at all of it"
+        )),
+        InstanceError::OutOfReach { .. } | InstanceError::CannotRest { .. } | InstanceError::Engine(_) => None,
+    }
 }
 
 /// What a disk without room says.

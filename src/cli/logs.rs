@@ -28,13 +28,14 @@ pub fn run(args: &LogsArgs, config: &Config, out: &mut Render) -> Result<u8, Ste
     let state = App::state(config)?;
     let run = find(&state, args.run.as_deref())?;
     let story = history::story(&state, &run)?;
+    let summary = history::with_what_came_after(&state, history::summary(&story));
     let said = told(&state, &run);
     if out.is_json() {
         out.data(&serde_json::json!({
-            "header": story.header, "records": story.records, "told": said, "summary": history::summary(&story),
+            "header": story.header, "records": story.records, "told": said, "summary": summary,
         }));
     } else {
-        out.text(&text(&story, &said));
+        out.text(&text(&story, &summary, &said));
     }
     Ok(exit::DONE)
 }
@@ -58,9 +59,8 @@ pub(super) fn find(state: &StateDir, wanted: Option<&str>) -> Result<RunId, Step
     }
 }
 
-fn text(story: &Story, said: &[Told]) -> String {
-    let summary = history::summary(story);
-    let mut text = head(&summary);
+fn text(story: &Story, summary: &RunSummary, said: &[Told]) -> String {
+    let mut text = head(summary);
     let mut said = said.iter().peekable();
     let mut tell_until = |text: &mut String, at: &str| {
         // RFC 3339 in UTC from one clock; with fractions of different lengths only as times in order.
@@ -201,6 +201,10 @@ mod tests {
         Story { header, records }
     }
 
+    fn told_of(story: &Story, said: &[Told]) -> String {
+        text(story, &history::summary(story), said)
+    }
+
     fn at(second: u32) -> String {
         format!("2026-03-20T03:00:{second:02}.5Z")
     }
@@ -237,13 +241,13 @@ mod tests {
         ];
         let said =
             [said(2, true, "`staging` is not healthy: its login fails"), said(20, false, "0 of 2 checks passed")];
-        insta::assert_snapshot!(text(&story(records), &said));
+        insta::assert_snapshot!(told_of(&story(records), &said));
     }
 
     #[test]
     fn a_run_that_was_cut_off_says_where() {
         let records = vec![began(0, 1), done(0, 2), began(1, 2)];
-        insta::assert_snapshot!(text(&story(records), &[said(3, false, "stopping")]));
+        insta::assert_snapshot!(told_of(&story(records), &[said(3, false, "stopping")]));
     }
 
     #[test]
@@ -255,6 +259,6 @@ mod tests {
         let notes = Notes::default();
         records.extend([began(4, 20), Record::Reopened { step: 4, at: at(20), notes }, began(5, 20), done(5, 21)]);
         records.push(Record::Finished { at: at(21), outcome: Outcome::Completed });
-        insta::assert_snapshot!(text(&story(records), &[]));
+        insta::assert_snapshot!(told_of(&story(records), &[]));
     }
 }

@@ -33,6 +33,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Repositories};
@@ -249,30 +250,36 @@ async fn wait(mut running: Running, cancel: CancellationToken, out: &mut Render)
     }
 }
 
-/// SIGINT and SIGTERM. SIGHUP is taken and forgotten: a run goes on when the terminal goes away. Where they cannot be
-/// listened to, they do what they always do.
+/// SIGINT and SIGTERM, none of them lost between two looks. SIGHUP is taken and forgotten: a run goes on when the terminal
+/// goes away. Where they cannot be listened to, they do what they always do.
 struct Signals {
-    terminate: Option<tokio::signal::unix::Signal>,
-    _hang_up: Option<tokio::signal::unix::Signal>,
+    interrupt: Option<Signal>,
+    terminate: Option<Signal>,
+    _hang_up: Option<Signal>,
 }
 
 impl Signals {
     fn new() -> Self {
-        use tokio::signal::unix::{SignalKind, signal};
-        Self { terminate: signal(SignalKind::terminate()).ok(), _hang_up: signal(SignalKind::hangup()).ok() }
+        let listen = |kind| signal(kind).ok();
+        Self {
+            interrupt: listen(SignalKind::interrupt()),
+            terminate: listen(SignalKind::terminate()),
+            _hang_up: listen(SignalKind::hangup()),
+        }
     }
 
     async fn next(&mut self) {
-        let terminate = async {
-            match &mut self.terminate {
-                Some(signal) => drop(signal.recv().await),
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            () = terminate => {}
+            () = heard(&mut self.interrupt) => {}
+            () = heard(&mut self.terminate) => {}
         }
+    }
+}
+
+async fn heard(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }
 

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::model::ids::InstanceName;
 use crate::model::manifest::Manifest;
 use crate::ops::Tools;
+use crate::ops::run::open_runs;
 use crate::ops::smoke::{self, Against};
 use crate::workflow::{StepError, chain};
 
@@ -53,13 +54,18 @@ pub async fn run(args: &SmokeArgs, config: &Config, out: &mut Render) -> Result<
         None if app.has_repository() => newest(tools, &args.instance, out).await,
         None => None,
     };
+    // A journal that cannot be read must not keep anybody from looking.
+    let at_work = open_runs(tools).unwrap_or_default().into_iter().find(|run| run.instances.contains(&args.instance));
+    if let Some(run) = at_work {
+        out.say(&format!("{} is open on `{}`: what is seen now may be in between", run.run, args.instance));
+    }
     let looked = smoke::smoke(tools, &args.instance, against).await?;
     let report = args.files.report(&tools.state, None, looked).await;
     let code = report::tell(&[report], &args.files, out)?;
     if code == exit::REFUSED {
         out.error(
             "the checks did not pass",
-            Some("nothing was changed; `--html FILE` shows pages and pictures, `tidegate logs` what was done last"),
+            Some("nothing was changed; `--html FILE` shows pages and pictures, `tidegate logs` what was done last, `tidegate doctor` what it rests on"),
         );
     }
     Ok(code)

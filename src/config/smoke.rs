@@ -10,6 +10,7 @@ use super::units::ByteSize;
 use super::value::one_of;
 
 const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// `[smoke]`: how checks are made, and what may differ.
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ pub struct Browser {
     pub appsmith_pages: AppsmithPages,
     /// How long each of those may take.
     pub timeout: Duration,
+    /// How long pictures of pages are kept.
+    pub keep_pictures: Duration,
 }
 
 /// Which pages of an Appsmith are opened although no check names them.
@@ -149,6 +152,7 @@ impl Browser {
             pages_at_once: section.within("pages_at_once", 2, 1..=16),
             appsmith_pages: section.get("appsmith_pages", AppsmithPages::None),
             timeout: section.within("timeout", 60 * SECOND, SECOND..=600 * SECOND),
+            keep_pictures: section.within("keep_pictures", 30 * DAY, SECOND..=365 * DAY),
         }
     }
 }

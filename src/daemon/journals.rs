@@ -100,3 +100,67 @@ fn read(run: &history::RunSummary) -> Run {
     });
     Run { open, waiting: run.waiting.clone(), attempt }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::notes::Notes;
+    use crate::workflow::{FileJournal, Header, JOURNAL_FORMAT, Journal, Occasion, Outcome, Record};
+
+    fn at(text: &str) -> Timestamp {
+        format!("2026-11-21T{text}Z").parse().unwrap()
+    }
+
+    async fn append(state: &StateDir, run: &RunId, record: Record<Notes>) {
+        FileJournal::open(&state.journal(run)).unwrap().append(&record).await.unwrap();
+    }
+
+    fn header(run: &RunId) -> Header {
+        Header {
+            format: JOURNAL_FORMAT,
+            run: run.clone(),
+            workflow: "upgrade".into(),
+            version: 1,
+            steps: vec!["gate before production".into()],
+            parameters: serde_json::Value::Null,
+            started_at: at("03:00:01").to_string(),
+            occasion: Some(Occasion { schedule: "nightly".into(), planned_at: at("03:00:00") }),
+        }
+    }
+
+    /// The moment counts as begun as soon as the run exists, and so it is begun once.
+    #[tokio::test]
+    async fn a_run_serves_its_moment_from_its_first_line_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let (state, run) =
+            (StateDir::open(folder.path()).unwrap(), RunId::new("upgrade-20261121-030001-7f3a").unwrap());
+        let mut journals = Journals::new(state.clone());
+        journals.look().unwrap();
+        assert_eq!(journals.attempts("nightly"), []);
+        FileJournal::<Notes>::create(&state.journal(&run), &header(&run)).unwrap();
+        let attempt = |open, stopped| Attempt { planned_at: at("03:00:00"), open, stopped };
+        let unended = |journals: &mut Journals, now: &str| {
+            journals.look().unwrap();
+            journals
+                .unended(at(now))
+                .map(|(_, key, how)| (key.map(str::to_owned), format!("{how:?}")))
+                .collect::<Vec<_>>()
+        };
+        let nightly = |how: &str| vec![(Some("nightly".to_owned()), how.to_owned())];
+        assert_eq!(unended(&mut journals, "04:00:00"), nightly("TakeUp"));
+        assert_eq!((journals.attempts("nightly"), journals.attempts("other")), (vec![attempt(true, false)], vec![]));
+
+        // At rest it is nobody's until its time is over.
+        append(&state, &run, Record::Started { step: 0, at: at("03:00:02").to_string() }).await;
+        let wait = Wait { reason: "a person".into(), evidence: "e".into(), until: at("05:00:00").to_string() };
+        append(&state, &run, Record::Waiting { step: 0, at: at("03:00:03").to_string(), wait }).await;
+        assert_eq!(unended(&mut journals, "04:00:00"), []);
+        assert_eq!(unended(&mut journals, "05:00:01"), nightly("Expire"));
+        assert_eq!(journals.attempts("nightly"), [attempt(false, false)]);
+
+        append(&state, &run, Record::RollBack { at: at("05:00:02").to_string(), reason: "asked".into() }).await;
+        append(&state, &run, Record::Finished { at: at("05:00:03").to_string(), outcome: Outcome::RolledBack }).await;
+        assert_eq!(unended(&mut journals, "06:00:00"), []);
+        assert_eq!(journals.attempts("nightly"), [attempt(false, true)]);
+    }
+}

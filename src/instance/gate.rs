@@ -184,6 +184,8 @@ mod tests {
     }
 
     /// docker-updater#13: `restarting` was counted as healthy.
+    /// appsmith#28209: after an update the container ended.
+    /// appsmith#29769: the same.
     #[test]
     fn a_container_that_is_not_the_same_and_running_is_named() {
         let running = view_with(Vec::new());

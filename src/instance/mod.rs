@@ -11,9 +11,11 @@ pub mod secret;
 mod testing;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use self::adapt::{Adapted, KeyProof, Taken};
@@ -162,6 +164,22 @@ pub struct NoWay {
     pub reason: String,
 }
 
+/// A refusal that is remembered on this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EarlierRefusal {
+    /// When.
+    pub at: Timestamp,
+    /// Where it is remembered; without the file it is forgotten.
+    pub file: PathBuf,
+}
+
+fn not_sent_again(earlier: &Option<EarlierRefusal>) -> String {
+    let at = |earlier: &EarlierRefusal| earlier.at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
+    earlier
+        .as_ref()
+        .map_or_else(String::new, |earlier| format!(" at {}, and the same password was not sent again", at(earlier)))
+}
+
 /// What went wrong with an app.
 #[derive(Debug, thiserror::Error)]
 pub enum InstanceError {
@@ -174,12 +192,25 @@ pub enum InstanceError {
         reason: String,
     },
     /// It refused the login. Never tried twice.
-    #[error("`{instance}` refused the login of `{user}`")]
+    #[error("`{instance}` refused the login of `{user}`{}", not_sent_again(earlier))]
     LoginRefused {
         /// Which.
         instance: InstanceName,
         /// Who.
         user: String,
+        /// Where it was refused before, and the same password was not sent again.
+        earlier: Option<EarlierRefusal>,
+    },
+    /// The password to log in with cannot be had.
+    #[error("cannot log in to `{instance}`: cannot read the password from `{}`", path.display())]
+    NoPassword {
+        /// Which.
+        instance: InstanceName,
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
     },
     /// It answered something unexpected, or did not answer.
     #[error("cannot {action} at `{instance}`")]

@@ -93,6 +93,8 @@ mod tests {
         }
     }
 
+    /// appsmith#19834: a checkpoint version was jumped over.
+    /// appsmith#30602: an older version was started on the data of a newer one.
     #[test]
     fn the_table() {
         let table = [
@@ -120,6 +122,7 @@ mod tests {
         }
     }
 
+    /// appsmith#19862: a checkpoint version was jumped over.
     #[test]
     fn a_refused_step_names_the_one_to_insert() {
         let refusal = |from, to| one_hop(&v(from), &v(to)).unwrap_err();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::model::observation::{Inventory, Observation, Seen, SeenResult};
-use crate::model::verdict::{self, ON_LOAD_KIND, STRUCTURE_KIND};
+use crate::model::verdict::{self, ON_LOAD_KIND, READY_CHECK, STRUCTURE_KIND};
 
 /// What differs between a first and a second observation. Order means nothing, and how long a look took neither.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -186,7 +186,13 @@ fn checks(first: &Observation, second: &Observation, found: &mut Difference) {
         }
         let (from, to) = (words(was), words(is));
         if from != to {
-            let title = is.or(was).map_or_else(|| id.clone(), |seen| seen.title.clone());
+            let title = match (was, is) {
+                // It names its instance, and whose result is whose must be seen.
+                (Some(was), Some(is)) if id == READY_CHECK && was.title != is.title => {
+                    format!("{} | {}", was.title, is.title)
+                }
+                _ => is.or(was).map_or_else(|| id.clone(), |seen| seen.title.clone()),
+            };
             changes.push(Change { id: id.clone(), title, from, to });
         }
     }
@@ -206,7 +212,7 @@ fn words(seen: Option<&Seen>) -> String {
 pub(crate) mod tests {
     use super::*;
     use crate::model::observation::GitState;
-    use crate::model::verdict::{PLUGIN_KIND, READY_CHECK};
+    use crate::model::verdict::PLUGIN_KIND;
 
     /// Two looks at an instance, with a difference of each kind.
     pub fn two() -> (Observation, Observation) {

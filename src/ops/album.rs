@@ -3,12 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::fs;
 
+use super::state::StateDir;
+use super::{Tools, history};
 use crate::smoke::album::Album;
 use crate::smoke::browser::Evidence;
+use crate::workflow::Outcome;
 
 /// When a look was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +115,47 @@ impl Album for FolderAlbum {
             tracing::warn!(check, error = %error, "evidence of a check was not kept");
         }
     }
+}
+
+/// Deletes pictures that are older than [`keep_pictures`](crate::ops::Settings): those of runs that ended, and those of
+/// checks outside of runs. Of a run that is open, waits or is stuck all is kept. Pictures never keep a run from beginning.
+pub async fn drop_old(tools: &Tools) {
+    let (state, now, keep) = (tools.state.clone(), (tools.now)(), tools.settings.keep_pictures);
+    let dropped = tokio::task::spawn_blocking(move || {
+        let oldest = now.checked_sub(keep).unwrap_or(Timestamp::MIN);
+        for folder in ended_before(&state, oldest).chain(looked_before(&state, oldest)) {
+            match std::fs::remove_dir_all(&folder) {
+                Ok(()) => tracing::info!(folder = %folder.display(), "old pictures deleted"),
+                Err(error) => tracing::warn!(folder = %folder.display(), error = %error, "old pictures not deleted"),
+            }
+        }
+    });
+    if let Err(error) = dropped.await {
+        tracing::warn!(error = %error, "old pictures not deleted");
+    }
+}
+
+/// The pictures of runs that ended before then.
+fn ended_before(state: &StateDir, oldest: Timestamp) -> impl Iterator<Item = PathBuf> {
+    let runs = state.runs().unwrap_or_default().into_iter();
+    let pictures = runs.map(|run| (state.all_pictures(&run), run)).filter(|(folder, _)| folder.is_dir());
+    pictures.filter_map(move |(folder, run)| {
+        let summary = history::summary(&history::story(state, &run).ok()?);
+        let ended = matches!(summary.outcome, Some(Outcome::Completed | Outcome::RolledBack));
+        let old = summary.last_at.parse::<Timestamp>().is_ok_and(|at| at < oldest);
+        (ended && old).then_some(folder)
+    })
+}
+
+/// The pictures of checks outside of runs that were taken before then; also of instances that are not configured any
+/// more.
+fn looked_before(state: &StateDir, oldest: Timestamp) -> impl Iterator<Item = PathBuf> {
+    let folders = std::fs::read_dir(state.all_smoke()).into_iter().flatten().flatten().map(|entry| entry.path());
+    folders.filter(move |folder| {
+        // A look makes its folder anew.
+        let made = folder.join(Moment::After.word()).metadata().and_then(|found| found.modified());
+        made.is_ok_and(|made| Timestamp::try_from(made).is_ok_and(|made| made < oldest))
+    })
 }
 
 /// A check's id as the name of a file: readable, and another one for each id.

@@ -7,7 +7,7 @@ use super::run::Plan;
 use super::state::{StateDir, StateError};
 use crate::model::ids::{InstanceName, RunId, SnapshotId};
 use crate::model::plan::choose::UpgradeState;
-use crate::workflow::{FileJournal, Header, JournalError, Occasion, Outcome, Record, Wait};
+use crate::workflow::{FileJournal, Header, JournalError, Occasion, Outcome, Record, Wait, chain};
 
 /// One run, for lists.
 #[derive(Clone, Debug, Serialize)]
@@ -46,6 +46,17 @@ pub struct RunSummary {
     pub waiting: Option<Wait>,
     /// It was undone because it was asked to stop or cut off, not because a step failed.
     pub stopped: bool,
+    /// What has changed its instances since, as far as it was looked for: see [`with_what_came_after`].
+    pub changed_since: Vec<Later>,
+}
+
+/// The last run that brought an instance something else, after the one that is told of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Later {
+    /// Which instance.
+    pub instance: InstanceName,
+    /// By which run.
+    pub run: RunId,
 }
 
 /// A snapshot that was taken.
@@ -76,10 +87,16 @@ impl RunSummary {
         }
     }
 
+    /// Whether the instance is no longer as the run has left it.
+    pub fn is_changed_since(&self, instance: &InstanceName) -> bool {
+        self.changed_since.iter().any(|later| later.instance == *instance)
+    }
+
     /// In which state a run that failed has left the instances, as one sentence without a full stop.
     pub fn state_text(&self) -> String {
         let names =
             |names: &[InstanceName]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ");
+        let (rolled_back, reopened) = (self.as_left(&self.rolled_back), self.as_left(&self.reopened));
         let untouched: Vec<InstanceName> = self
             .instances
             .iter()
@@ -87,21 +104,30 @@ impl RunSummary {
             .cloned()
             .collect();
         let mut parts = Vec::new();
-        if !self.rolled_back.is_empty() {
-            let verb = if self.rolled_back.len() > 1 { "run" } else { "runs" };
+        if !rolled_back.is_empty() {
+            let verb = if rolled_back.len() > 1 { "run" } else { "runs" };
             // A snapshot only reads.
             let on = if self.workflow == "snapshot" { "" } else { ", on the old image and data" };
-            parts.push(format!("{} {verb} as before{on}", names(&self.rolled_back)));
+            parts.push(format!("{} {verb} as before{on}", names(&rolled_back)));
         }
-        if !self.reopened.is_empty() {
-            let verb = if self.reopened.len() > 1 { "stay" } else { "stays" };
-            parts.push(format!("{} {verb} upgraded", names(&self.reopened)));
+        if !reopened.is_empty() {
+            let verb = if reopened.len() > 1 { "stay" } else { "stays" };
+            parts.push(format!("{} {verb} upgraded", names(&reopened)));
+        }
+        for Later { instance, run } in &self.changed_since {
+            let was = if self.reopened.contains(instance) { "upgraded" } else { "rolled back" };
+            parts.push(format!("`{instance}` was {was}, and changed since by {run}"));
         }
         if !untouched.is_empty() {
             let verb = if untouched.len() > 1 { "were" } else { "was" };
             parts.push(format!("{} {verb} not touched", names(&untouched)));
         }
         parts.join("; ")
+    }
+
+    /// Those of them that are still as the run has left them.
+    fn as_left(&self, instances: &[InstanceName]) -> Vec<InstanceName> {
+        instances.iter().filter(|instance| !self.is_changed_since(instance)).cloned().collect()
     }
 }
 
@@ -127,7 +153,33 @@ pub fn runs(state: &StateDir) -> Result<Vec<Result<RunSummary, JournalError>>, S
     Ok(runs)
 }
 
-/// What a list shows of a run.
+/// Fills in which later runs of this host have changed its instances. Where that cannot be looked for, nothing is said.
+pub fn with_what_came_after(state: &StateDir, summary: RunSummary) -> RunSummary {
+    match runs(state) {
+        Ok(others) => came_after(summary, others.into_iter().flatten()),
+        Err(error) => {
+            tracing::warn!(run = %summary.run, error = %chain(&error), "later runs cannot be looked at");
+            summary
+        }
+    }
+}
+
+/// While a run is at work no other touches its instances, so what began later on one of them came later to it.
+fn came_after(mut summary: RunSummary, others: impl Iterator<Item = RunSummary>) -> RunSummary {
+    let mut later: Vec<RunSummary> =
+        others.filter(|other| other.started_at > summary.started_at && other.workflow != "snapshot").collect();
+    later.sort_by(|one, other| other.started_at.cmp(&one.started_at));
+    let touched = summary.rolled_back.iter().chain(&summary.reopened);
+    summary.changed_since = touched
+        .filter_map(|instance| {
+            let last = later.iter().find(|other| other.reopened.contains(instance))?;
+            Some(Later { instance: instance.clone(), run: last.run.clone() })
+        })
+        .collect();
+    summary
+}
+
+/// What a list shows of a run. Of what came after it nothing is known here.
 pub fn summary(story: &Story) -> RunSummary {
     let Story { header, records } = story;
     let plan: Option<Plan> = serde_json::from_value(header.parameters.clone()).ok();
@@ -221,6 +273,7 @@ pub fn summary(story: &Story) -> RunSummary {
         waiting,
         stopped: outcome == Some(Outcome::RolledBack) && matches!(first_trouble, Some(Record::RollBack { .. })),
         forced: matches!(plan, Some(Plan::Upgrade(plan)) if plan.forced),
+        changed_since: Vec::new(),
     }
 }
 

@@ -81,6 +81,8 @@ pub struct Settings {
     pub retry: crate::workflow::Retry,
     /// What may differ from how it was before.
     pub allow_change: Vec<AllowChange>,
+    /// How long pictures of checks are kept.
+    pub keep_pictures: SignedDuration,
     /// The host's name, for manifests.
     pub host: String,
     /// The run whose lock may be taken, because a person says that it is dead.

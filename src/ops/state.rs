@@ -114,7 +114,12 @@ impl StateDir {
 
     /// Where the evidence of checks of a run lies; it may not be there.
     pub fn pictures(&self, run: &RunId, instance: &InstanceName) -> PathBuf {
-        self.attachments(run).join("pictures").join(instance.as_str())
+        self.all_pictures(run).join(instance.as_str())
+    }
+
+    /// The folder with [`StateDir::pictures`] of all instances of a run.
+    pub(super) fn all_pictures(&self, run: &RunId) -> PathBuf {
+        self.attachments(run).join("pictures")
     }
 
     /// Keeps what the checks of a run saw, for reports. The newest look of an instance replaces the one before.
@@ -140,7 +145,12 @@ impl StateDir {
 
     /// Where the evidence of the last checks of an instance outside of any run lies; it may not be there.
     pub fn smoke(&self, instance: &InstanceName) -> PathBuf {
-        self.root.join("smoke").join(instance.as_str())
+        self.all_smoke().join(instance.as_str())
+    }
+
+    /// The folder with [`StateDir::smoke`] of all instances.
+    pub(super) fn all_smoke(&self) -> PathBuf {
+        self.root.join("smoke")
     }
 
     /// Makes this process the only daemon on it, for as long as what is returned lives.

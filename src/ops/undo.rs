@@ -286,6 +286,7 @@ mod tests {
             } else {
                 vec![]
             },
+            changed_since: Vec::new(),
         }
     }
 

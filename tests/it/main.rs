@@ -2,6 +2,7 @@
 // clippy lets only `#[test]` functions unwrap, and these files are full of their helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod away;
 mod browser;
 mod config;
 mod conformance;

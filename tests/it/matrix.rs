@@ -15,9 +15,11 @@ mod faults;
 mod judge;
 mod life;
 mod mortal;
+mod pictures;
 mod stuck;
 mod twice;
 mod verify;
+mod waits;
 mod world;
 
 use app::Manner;

@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::config::Config;
 use crate::model::ids::RunId;
 use crate::model::verdict::Verdict;
+use crate::ops::history;
 use crate::ops::report::{self, Looked, Report};
 use crate::ops::state::StateDir;
 use crate::workflow::StepError;
@@ -26,7 +27,7 @@ use crate::workflow::StepError;
     tidegate report upgrade-2026 --html report.html --junit report.xml\n  tidegate report upgrade-2026 --json\n\n\
     Exit codes: 0 the checks passed, 9 they did not")]
 pub struct ReportArgs {
-    /// The run, or the beginning of its id; without it the newest one
+    /// The run, or the beginning of its id; without it the newest one that came to its checks
     pub run: Option<String>,
     /// Where it is written beside
     #[command(flatten)]
@@ -65,24 +66,44 @@ pub struct NotWritten {
 
 /// The run came to no checks.
 #[derive(Debug, thiserror::Error)]
-#[error("{run} compared nothing: it is no upgrade, restore or undo, or it ended before its checks")]
+#[error("{run} compared nothing: it is no upgrade, restore or undo, or it has not come to its checks")]
 pub struct NothingCompared {
-    run: String,
+    run: RunId,
 }
 
 /// Reads the journal and what lies beside it; asks neither engine nor store.
 pub async fn run(args: &ReportArgs, config: &Config, out: &mut Render) -> Result<u8, StepError> {
     let state = App::state(config)?;
-    let run = logs::find(&state, args.run.as_deref())?;
-    let looks = report::of_run(&state, &run)?;
+    let (run, looks) = match &args.run {
+        Some(run) => {
+            let run = logs::find(&state, Some(run))?;
+            let looks = report::of_run(&state, &run)?;
+            (run, looks)
+        }
+        None => newest(&state)?,
+    };
     if looks.is_empty() {
-        return Err(Box::new(NothingCompared { run: run.to_string() }));
+        return Err(Box::new(NothingCompared { run }));
+    }
+    if args.run.is_none() {
+        out.say(&format!("the checks of {run}"));
     }
     let mut reports = Vec::new();
     for looked in looks {
         reports.push(args.files.report(&state, Some(run.clone()), looked).await);
     }
     tell(&reports, &args.files, out)
+}
+
+/// The newest run that came to its checks; else the newest one.
+fn newest(state: &StateDir) -> Result<(RunId, Vec<Looked>), StepError> {
+    for run in history::runs(state)?.into_iter().flatten().rev() {
+        let looks = report::of_run(state, &run.run)?;
+        if !looks.is_empty() {
+            return Ok((run.run, looks));
+        }
+    }
+    Ok((logs::find(state, None)?, Vec::new()))
 }
 
 /// Shows reports and writes the files that are wanted. Says with which code to exit.

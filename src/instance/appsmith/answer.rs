@@ -5,9 +5,12 @@
 //! front of it answers in plain text (502) or with a page.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::instance::EarlierRefusal;
 
 /// Why a call gave no data.
 #[derive(Debug, thiserror::Error)]
@@ -32,12 +35,14 @@ pub enum ApiError {
     LoginRefused {
         /// Who.
         user: String,
+        /// Where another process was refused, and it was not sent again.
+        earlier: Option<EarlierRefusal>,
     },
     /// The password cannot be had.
-    #[error("cannot read the password from `{path}`")]
+    #[error("cannot read the password from `{}`", path.display())]
     NoPassword {
         /// Its file.
-        path: String,
+        path: PathBuf,
         /// Why.
         #[source]
         source: std::io::Error,

@@ -125,11 +125,15 @@ mod tests {
         checks(log).into_iter().filter_map(reason).collect()
     }
 
+    /// appsmith#42225: docker.env has to follow stricter rules.
     #[test]
     fn a_telling_line_explains_a_failure() {
         let log = "backend stdout | ABORTED MIGRATION of 079\n";
         assert_eq!(explained("its program".into(), log), "its program; by its log, a migration failed");
         assert_eq!(explained("its program".into(), "quiet"), "its program");
+        let strict = "stdout | Unable to load environment configuration: line 12\n";
+        let meant = "it ended; by its log, docker.env does not follow the strict rules of v2.5.1 and later";
+        assert_eq!(explained("it ended".into(), strict), meant);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! checkpoints (model) which versions to stop at                                 pure
 //! supervisor, rest    the programs inside, to rest and awake                    by exec
 //! answer ◄ client ◄ session ◄ api                                               by HTTP
+//! refused             what other processes must know of a refused login         a file
 //! listing             what the server's lists say                               pure
 //! ready ◄ watch       whether it is up; the decision is pure, the loop looks
 //! observe, structure  what is there and what works, for the verdict
@@ -28,6 +29,7 @@ mod observe;
 mod parts;
 mod query;
 mod ready;
+mod refused;
 mod rest;
 mod session;
 mod settings;
@@ -123,7 +125,12 @@ impl Appsmith {
 
     fn failed(&self, action: &str, error: ApiError) -> InstanceError {
         match error {
-            ApiError::LoginRefused { user } => InstanceError::LoginRefused { instance: self.instance(), user },
+            ApiError::LoginRefused { user, earlier } => {
+                InstanceError::LoginRefused { instance: self.instance(), user, earlier }
+            }
+            ApiError::NoPassword { path, source } => {
+                InstanceError::NoPassword { instance: self.instance(), path, source }
+            }
             error => {
                 InstanceError::Request { instance: self.instance(), action: action.to_owned(), source: error.into() }
             }

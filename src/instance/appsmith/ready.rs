@@ -294,6 +294,19 @@ mod tests {
         assert_eq!(gate.weigh(S(11), &well(7, 11)), Decision::Ready);
     }
 
+    /// appsmith#23312: Docker called an instance unhealthy that worked.
+    /// appsmith#29766: the same.
+    #[test]
+    fn what_docker_thinks_of_its_health_decides_nothing() {
+        let (options, target) = (options(), v("v2.5.1"));
+        for (health, look) in [("unhealthy", well(7, 1)), ("starting", well(7, 1)), ("healthy", down(well(7, 1)))] {
+            let view = look.view.clone().map(|view| ContainerView { health: Some(health.into()), ..view });
+            let mut gate = Gate::new(&options, Some(&target), false);
+            let (_, decision) = run(&mut gate, std::iter::repeat_n(Look { view, ..look }, 50));
+            assert_eq!(decision == Decision::Ready, health != "healthy", "{health}: {decision:?}");
+        }
+    }
+
     #[test]
     fn nothing_of_an_early_start_opens_the_gate() {
         let options = options();

@@ -2,8 +2,8 @@
 //!
 //! Appsmith locks a user out for a day after five refused passwords, so a refused password is never sent twice to
 //! the same container. It is sent again to another container (after a rollback the old app may well take it), and
-//! a changed password file is a new password. Another process knows nothing of that and sends it once, too: a command
-//! beside the daemon is one more of the five.
+//! a changed password file is a new password. Other processes know it by a file, see [`refused`]; two that begin at the
+//! same moment may both send it.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,6 +16,8 @@ use tokio::time::Instant;
 
 use super::answer::{ApiError, data_of};
 use super::client::{Body, Call, Client, Data};
+use super::refused;
+use crate::instance::EarlierRefusal;
 use crate::instance::secret::Secret;
 use crate::smoke::browser::Cookie;
 
@@ -26,6 +28,8 @@ pub struct Login {
     pub user: String,
     /// Holds the password, with or without an end of line. Read each time it is needed.
     pub password_file: PathBuf,
+    /// Where a refusal is kept for other processes; `None` keeps it in this one only.
+    pub refused_file: Option<PathBuf>,
 }
 
 /// A session that was refused while it was younger than this is not the reason for the refusal.
@@ -108,8 +112,19 @@ impl Session {
         if self.state().refused.as_ref() == Some(&password) {
             return Err(self.refusal());
         }
+        let (file, container) = (self.login.refused_file.clone(), self.state().container.clone());
+        let kept = file.as_deref().zip(container.as_deref());
+        if let Some((file, container)) = kept
+            && let Some(at) = refused::refused_at(file, &self.login.user, container, &password).await
+        {
+            let earlier = Some(EarlierRefusal { at, file: file.to_owned() });
+            return Err(ApiError::LoginRefused { user: self.login.user.clone(), earlier });
+        }
         match self.submit(client, &password).await {
             Ok(open) => {
+                if let Some((file, _)) = kept {
+                    refused::forget(file).await;
+                }
                 let mut state = self.state();
                 (state.open, state.refused) = (Some(open.clone()), None);
                 tracing::debug!(user = self.login.user, "logged in");
@@ -117,6 +132,9 @@ impl Session {
             }
             Err(error) => {
                 if matches!(error, ApiError::LoginRefused { .. }) {
+                    if let Some((file, container)) = kept {
+                        refused::keep(file, &self.login.user, container, &password).await;
+                    }
                     let mut state = self.state();
                     (state.open, state.refused) = (None, Some(password));
                 }
@@ -149,12 +167,12 @@ impl Session {
     }
 
     fn refusal(&self) -> ApiError {
-        ApiError::LoginRefused { user: self.login.user.clone() }
+        ApiError::LoginRefused { user: self.login.user.clone(), earlier: None }
     }
 
     async fn password(&self) -> Result<Secret, ApiError> {
         let path = &self.login.password_file;
-        let failed = |source| ApiError::NoPassword { path: path.display().to_string(), source };
+        let failed = |source| ApiError::NoPassword { path: path.clone(), source };
         let file = tokio::fs::File::open(path).await.map_err(failed)?;
         let mut text = String::new();
         file.take(LONGEST_PASSWORD_BYTES).read_to_string(&mut text).await.map_err(failed)?;
@@ -253,7 +271,7 @@ mod tests {
     fn session() -> (tempfile::NamedTempFile, Session) {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         write!(file, "hunter2\r\n").unwrap();
-        let login = Login { user: "a@b.test".into(), password_file: file.path().to_owned() };
+        let login = Login { user: "a@b.test".into(), password_file: file.path().to_owned(), refused_file: None };
         (file, Session { young: Duration::ZERO, ..Session::new(login) })
     }
 
@@ -268,6 +286,7 @@ mod tests {
         assert_eq!(server.logins(), 1);
     }
 
+    /// appsmith#19768: an update logs everybody out.
     #[tokio::test]
     async fn a_session_that_is_not_taken_any_more_is_replaced_once() {
         let (server, client) = Server::default().start().await;
@@ -317,6 +336,21 @@ mod tests {
         std::fs::write(file.path(), "other").unwrap();
         assert_eq!(refused().await, 3);
         assert!(!format!("{session:?}").contains("other"));
+    }
+
+    #[tokio::test]
+    async fn a_refused_password_is_not_sent_by_the_next_process() {
+        let (server, client) = Server { refuses: true, ..Server::default() }.start().await;
+        let (folder, (_file, first)) = (tempfile::tempdir().unwrap(), session());
+        let refused_file = Some(folder.path().join("logins").join("staging.json"));
+        let login = Login { refused_file, ..first.login.clone() };
+        for process in 1..=3 {
+            let session = Session::new(login.clone());
+            session.meets("c1");
+            let error = session.log_in(&client).await.unwrap_err();
+            let ApiError::LoginRefused { earlier, .. } = error else { panic!("{error}") };
+            assert_eq!((server.logins(), earlier.is_some()), (1, process > 1));
+        }
     }
 
     #[tokio::test]

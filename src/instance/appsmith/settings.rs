@@ -138,6 +138,7 @@ mod tests {
         Settings::effective(&json!({ "Env": given }), file)
     }
 
+    /// appsmith#11946: which of two settings is in effect.
     #[test]
     fn the_containers_environment_wins() {
         let file = "# settings\nAPPSMITH_AUTO_HEAL=1\nAPPSMITH_DB_URL='mongodb://a:b@localhost:27017/appsmith'\n";
@@ -147,6 +148,7 @@ mod tests {
         assert_eq!(settings(&[], "").out_of_reach(), None);
     }
 
+    /// appsmith#15312: an outside MongoDB was too old for the new version.
     #[test]
     fn an_outside_database_is_found_under_both_names_and_not_shown() {
         let outside = "mongodb+srv://user:hunter2@cluster.example/appsmith";

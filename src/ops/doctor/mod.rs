@@ -1,8 +1,9 @@
-//! Looks at everything that a run rests on before one is needed: engine, store, instances, rivals, clock, disk.
+//! Looks at everything that a run rests on before one is needed: engine, store, instances, rivals, browser, clock, disk.
 //!
 //! Each look is on its own: one that fails is a finding, not an end. The store gets a probe object and loses it again;
 //! nothing else is changed.
 
+mod browser;
 mod instance;
 mod rivals;
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use super::album;
 use super::give_way;
 use super::history::{self, RunSummary};
 use super::lock::{LockError, Locks};
@@ -237,6 +238,7 @@ async fn begin_for<J: Journal<Notes>>(
     let (locks, cancel) = (Arc::new(locks), cancel.child_token());
     let driven = async {
         no_open_run(tools, &run, plan)?;
+        album::drop_old(tools).await;
         let steps = plan.steps(tools);
         let (workflow, version) = plan.workflow();
         let header = Header {
@@ -332,7 +334,7 @@ async fn carry_on(
     };
     let touched = story.records.iter().any(rest_began);
     Ok(RunReport {
-        summary: history::summary(&story),
+        summary: history::with_what_came_after(&tools.state, history::summary(&story)),
         outcome: driven.outcome,
         failure: driven.failure,
         touched,

@@ -4,17 +4,19 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::model::chain::chain;
+
 /// The browser could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BrowserError {
     /// None of the usual programs is installed.
-    #[error("no browser is installed: none of {} is in PATH; install `chromium`, or set `smoke.browser.path`", tried.join(", "))]
+    #[error("no browser is installed: none of {} is in PATH", tried.join(", "))]
     NotInstalled {
         /// The names that were looked for.
         tried: Vec<&'static str>,
     },
     /// What the configuration names is no program.
-    #[error("`{}` is not a program that can be run; correct `smoke.browser.path`, or remove it to use an installed browser", path.display())]
+    #[error("`{}` is not a program that can be run", path.display())]
     NotAProgram {
         /// What the configuration names.
         path: PathBuf,
@@ -67,6 +69,42 @@ pub enum BrowserError {
         /// How long was waited.
         after: Duration,
     },
+}
+
+impl BrowserError {
+    /// What a person can do about it.
+    pub fn remedy(&self) -> Option<&'static str> {
+        let rooms = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        match self {
+            Self::NotInstalled { .. } => Some("install one (`apt install chromium`), or set `smoke.browser.path`"),
+            Self::NotAProgram { .. } => {
+                Some("correct `smoke.browser.path`, or remove it to use the browser that is installed")
+            }
+            Self::Profile { source, .. } if rooms.contains(&source.kind()) => {
+                Some("make room on the disk of `state_dir`")
+            }
+            Self::Profile { .. } => Some("may this user write there? it is a folder of `state_dir`"),
+            Self::Start { .. } => {
+                Some("may this user run it? try it by hand with `--version`; `smoke.browser.path` names another")
+            }
+            Self::NotUp { .. } => Some(
+                "try it by hand with `--headless --dump-dom about:blank`; where memory must not be writable and executable \
+                 (systemd's MemoryDenyWriteExecute), `smoke.browser.jit = false` is needed",
+            ),
+            Self::Gone { .. } => Some(
+                "look for the kernel's out-of-memory killer in `dmesg`; raise `smoke.browser.memory_limit`, or lower \
+                 `smoke.browser.pages_at_once`",
+            ),
+            Self::NoPage { .. } => Some("this host is too busy, or lower `smoke.browser.pages_at_once`"),
+            Self::Refused { .. } => None,
+        }
+    }
+
+    /// The error with its causes and what to do about it, in one line; for verdicts, which have room for no more.
+    pub fn in_words(&self) -> String {
+        let error = chain(self);
+        self.remedy().map_or(error.clone(), |remedy| format!("{error}; {remedy}"))
+    }
 }
 
 fn said_in_words(said: &str) -> String {

@@ -151,7 +151,10 @@ impl Browser {
                 tracing::debug!(version = %browser.version, "browser is up");
                 return Ok(browser);
             }
-            Ok(Err(error)) => browser.explain(error).await.to_string(),
+            Ok(Err(error)) => match browser.explain(error).await {
+                BrowserError::Gone { why } => why,
+                error => error.to_string(),
+            },
             Err(_) => format!("no answer within {} s", options.start_limit.as_secs()),
         };
         browser.close().await;

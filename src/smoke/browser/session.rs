@@ -10,7 +10,6 @@ use super::error::BrowserError;
 use super::find::find;
 use super::page::Cookie;
 use super::process::{Browser, BrowserOptions};
-use crate::model::chain::chain;
 use crate::model::observation::{Seen, SeenResult};
 use crate::smoke::album::Album;
 
@@ -98,7 +97,7 @@ async fn one_browser<'c>(
 ) -> (Vec<&'c BrowserCheck>, Option<String>) {
     let browser = match browsing.launch().await {
         Ok(browser) => browser,
-        Err(error) => return (checks, Some(chain(&error))),
+        Err(error) => return (checks, Some(error.in_words())),
     };
     let look = |check: &'c BrowserCheck| {
         let (browser, lent) = (&browser, if check.logged_in { cookies } else { &[] });
@@ -114,7 +113,7 @@ async fn one_browser<'c>(
                 seen.push((check.id(), found));
             }
             Err(error) => {
-                why.get_or_insert_with(|| chain(&error));
+                why.get_or_insert_with(|| error.in_words());
                 again.push(check);
             }
         }

@@ -12,9 +12,10 @@ use nix::unistd::Pid;
 use site::{PATIENT, Site, check};
 use tempfile::TempDir;
 use tidegate::model::observation::SeenResult;
+use tidegate::ops::doctor::{Doctor, Level};
 use tidegate::smoke::browser::picture::{Picture, difference};
 use tidegate::smoke::browser::{
-    Allow, Browser, BrowserCheck, BrowserError, BrowserOptions, Cookie, Evidence, Viewed, WaitFor, find,
+    Allow, Browser, BrowserCheck, BrowserError, BrowserOptions, Browsing, Cookie, Evidence, Viewed, WaitFor, find,
 };
 use tokio::time::Instant;
 
@@ -241,6 +242,41 @@ impl Drop for Link {
     fn drop(&mut self) {
         let _ = std::process::Command::new("ip").args(["link", "del", &self.0]).status();
     }
+}
+
+#[tokio::test]
+async fn doctor_starts_it_and_says_which_it_is() {
+    let folder = TempDir::new().unwrap();
+    let profiles = folder.path().join("browser");
+    let browsing =
+        Browsing { program: None, folder: profiles.clone(), jit: false, memory_limit_bytes: 2 << 30, pages_at_once: 1 };
+    let mut doctor = Doctor::new(|_| None);
+    doctor.browser(&browsing).await;
+    let [found] = &doctor.findings[..] else { panic!("{:?}", doctor.findings) };
+    let starts = format!("`{}` starts: Chrome/", find(None).unwrap().display());
+    assert_eq!((found.level, found.area.as_str()), (Level::Ok, "browser"), "{found:?}");
+    assert!(found.text.starts_with(&starts) && found.text.ends_with("without its compiler for scripts)"), "{found:?}");
+    assert_eq!(left(&profiles), Vec::<String>::new());
+}
+
+/// As under the systemd unit, which forbids memory that is writable and executable.
+#[tokio::test]
+async fn without_the_compiler_for_scripts_it_works_where_memory_is_never_writable_and_executable() {
+    let (folder, site) = (TempDir::new().unwrap(), Site::open().await);
+    let program = tempfile::Builder::new().prefix("mdwe").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/browser/mdwe.c");
+    let to = program.path().join("chromium");
+    let define = format!("-DPROGRAM=\"{}\"", find(None).unwrap().display());
+    let made = std::process::Command::new("cc").arg(define).arg("-o").args([&to, &source]).output();
+    let made = made.expect("a C compiler");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let browser = Browser::launch(&BrowserOptions { program: to, jit: false, ..options(&folder) }).await.unwrap();
+    for path in ["/good", "/drawn"] {
+        let viewed = check(path).run(&browser, Some(&site.base), &[]).await.unwrap();
+        assert_eq!(verdict(&viewed, &site), "pass", "{path}");
+    }
+    browser.close().await;
+    assert_eq!(left(folder.path()), Vec::<String>::new());
 }
 
 #[tokio::test]

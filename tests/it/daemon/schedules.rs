@@ -28,6 +28,7 @@ async fn note(pair: &Pair) -> Value {
 
 /// In the middle of the scheduled snapshot the daemon is stopped: the instance runs again, and the exit code is 0. The
 /// next daemon takes the snapshot, and the one after it has nothing to do.
+/// appsmith#20381: wanted: backups by a schedule.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_moment_is_served_exactly_once_over_restarts() {
     let pair = Pair::start("exactly-once", Make { megabytes: 16, ..Make::default() }).await;

@@ -45,6 +45,7 @@ fn lasting(container: &str) -> Value {
     serde_json::json!({ "host": host, "config": config, "networks": networks, "mounts": mounts })
 }
 
+/// appsmith#22726: after a restore the licence was gone; it is in the environment.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_container_with_everything_is_the_same_when_it_is_created_again() {
     let mut anonymous = Anonymous::default();

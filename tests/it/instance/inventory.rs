@@ -39,6 +39,7 @@ async fn ran(world: &World) -> Vec<String> {
     text.lines().filter_map(name).collect()
 }
 
+/// appsmith#41504: after an update only the editor was broken.
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_that_people_made_is_in_the_inventory_and_nothing_runs_for_it() {
     let world = World::start("inventory", Make { broken: "edit:Returns", ..Make::default() }).await;
@@ -75,7 +76,8 @@ async fn everything_that_people_made_is_in_the_inventory_and_nothing_runs_for_it
     // A user who may see less fails nothing: what he has no right to is not there.
     let viewer = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(viewer.path(), "viewer-password").unwrap();
-    let login = Some(Login { user: "viewer@standin.test".into(), password_file: viewer.path().to_owned() });
+    let login =
+        Some(Login { user: "viewer@standin.test".into(), password_file: viewer.path().to_owned(), refused_file: None });
     let seen = Appsmith::new(AppsmithOptions { login, ..world.options() })
         .unwrap()
         .observe(&engine(), Some(&NoAlbum))
@@ -87,6 +89,8 @@ async fn everything_that_people_made_is_in_the_inventory_and_nothing_runs_for_it
 }
 
 /// appsmith#29353: after an update an app was missing, and nobody had looked.
+/// appsmith#25535: data sources were missing and nothing said so.
+/// appsmith#26403: the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_migration_loses_is_named_and_a_plugin_only_warns() {
     let world = World::start("loses", Make::default()).await;
@@ -184,6 +188,7 @@ async fn the_queries_that_are_named_run_and_no_others() {
     world.remove().await;
 }
 
+/// appsmith#16249: with the wrong key no data source could be decrypted.
 #[tokio::test(flavor = "multi_thread")]
 async fn data_sources_are_tested_only_where_that_is_wanted() {
     let world = World::start("sources", Make { broken: "datasource:Events", ..Make::default() }).await;

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use tidegate::engine::{ContainerEngine, Listing};
-use tidegate::instance::appsmith::{Appsmith, AppsmithOptions};
+use tidegate::instance::appsmith::{Appsmith, AppsmithOptions, Login};
 use tidegate::instance::gate::ReadyOptions;
 use tidegate::instance::generic::{Generic, GenericOptions, whole_mount};
 use tidegate::instance::{Cleanliness, InstanceAdapter, InstanceError};
@@ -83,6 +83,7 @@ async fn a_backend_that_migrates_for_ever_never_opens_the_gate_though_docker_say
 }
 
 /// appsmith#27362: after an update mongod was FATAL, and the container up.
+/// appsmith#27890: the same, seen by others.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_that_cannot_succeed_is_given_up_at_once_with_its_reason() {
     let table = [
@@ -120,6 +121,30 @@ async fn a_refused_password_is_sent_once() {
     // Five refusals lock the user out for a day, so more than one of those would show here.
     world.set_password("standin-password\n");
     ready(&app, "v1.99").await.unwrap();
+    world.remove().await;
+}
+
+/// Each adapter is as a process of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_password_is_sent_once_by_all_processes_together() {
+    let world = World::start("login-all", Make::default()).await;
+    world.set_password("wrong-password");
+    let state = tempfile::tempdir().unwrap();
+    let refused_file = state.path().join("logins").join("staging.json");
+    let process = || {
+        let options = world.options();
+        let login = options.login.map(|login| Login { refused_file: Some(refused_file.clone()), ..login });
+        Appsmith::new(AppsmithOptions { login, ..world.options() }).unwrap()
+    };
+    for nth in 1..=6 {
+        let error = ready(&process(), "v1.99").await.unwrap_err();
+        let InstanceError::LoginRefused { earlier, .. } = error else { panic!("{error}") };
+        assert_eq!(earlier.is_some(), nth > 1, "process {nth}");
+    }
+    // Five refusals lock the user out for a day.
+    world.set_password("standin-password\n");
+    ready(&process(), "v1.99").await.unwrap();
+    assert!(!refused_file.exists());
     world.remove().await;
 }
 
@@ -237,6 +262,7 @@ async fn a_database_that_supervisor_would_kill_is_told_to_quit_soon() {
     }
 }
 
+/// appsmith#29116: wanted: to heal by itself, which would start programs at rest.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rest_that_would_not_last_or_not_hold_the_data_is_refused() {
     let table = [

@@ -102,7 +102,11 @@ impl World {
             name: InstanceName::new("staging").unwrap(),
             container: self.name.clone(),
             url: self.url.clone(),
-            login: Some(Login { user: "admin@standin.test".into(), password_file: self.password.path().to_owned() }),
+            login: Some(Login {
+                user: "admin@standin.test".into(),
+                password_file: self.password.path().to_owned(),
+                refused_file: None,
+            }),
             stop_grace: Duration::from_secs(60),
             acknowledge_mounts: Vec::new(),
             ready: patient(),

@@ -42,6 +42,7 @@ fn what_is_wrong_with_an_instance_is_found() {
     assert!(worst(&of_staging(&world)).1.contains("there is no container `app-staging`"));
 }
 
+/// appsmith#12695: an update by watchtower broke the instance.
 #[test]
 fn a_rival_updater_is_found_while_it_runs() {
     let world = World::new(Workflow::Snapshot);

@@ -285,6 +285,7 @@ impl World {
                 take_over: None,
                 acknowledged: Default::default(),
                 allow_change: Vec::new(),
+                keep_pictures: SignedDuration::from_hours(24 * 30),
             },
         })
     }

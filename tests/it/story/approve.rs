@@ -86,7 +86,7 @@ async fn what_is_rejected_or_does_not_hold_any_more_leaves_production_alone() {
     assert_eq!(pair.journal(&run).outcome, None);
     let rejected = pair.run(&["reject", &run, "--reason", "staging was put back"]).await.expect(0);
     let told = pair.without_names(&rejected.stderr).replace(&run, "RUN");
-    insta::with_settings!({ filters => vec![(r"\d+\.\d s", "N s")] }, { insta::assert_snapshot!("rejected", told) });
+    insta::with_settings!({ filters => vec![(r"\d+\.\d s", "N s"), (r"restore-[0-9a-f-]+", "RESTORE")] }, { insta::assert_snapshot!("rejected", told) });
     assert_eq!(pair.journal(&run).outcome.as_deref(), Some("rolled_back"));
     assert_eq!((production.id().await, side(&pair, production, &before[1]).await), (id, Side::Old));
     for site in [staging, production] {

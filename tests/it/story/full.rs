@@ -136,6 +136,7 @@ async fn runs_as_before(pair: &Pair, site: &Site, before: &super::content::Conte
 /// mastodon_ynh#363: the room for a safety backup was found missing after a long wait. A snapshot of the same instance
 /// says what the next one needs.
 /// bcgov#149: a full disk went unnoticed, and a damaged archive was a success.
+/// appsmith#14573: there was no room for the backup.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_store_is_told_before_if_it_can_be_known_and_else_undone() {
     let pair = Pair::start("full-store", Make::default()).await;

@@ -9,6 +9,9 @@ fn shown(pair: &Pair, ended: &Ended) -> String {
 }
 
 /// restic#4087: exit code 0 for a snapshot that is not there.
+/// appsmith#19542: an update that nobody had planned broke the instance.
+/// appsmith#23624: `latest` was broken; a tag that moves is refused.
+/// appsmith#20469: the tag that was to be stepped to is not there.
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_input_touches_nothing_and_says_what_to_do() {
     let pair = Pair::start("refusals", Make { both: true, ..Make::default() }).await;

@@ -68,6 +68,7 @@ async fn a_restore_that_fails_is_undone() {
 /// P6. State directory, container and volume are gone, as on a new host.
 /// NC-AIO#4471, #5589: the list of the snapshots was lost with the host. GitLab 2017: the wrong one was taken for it, so the
 /// name is asked for.
+/// appsmith#29512: wanted: a restore from S3.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_command_restores_from_the_bucket_alone() {
     let pair = Pair::start("bucket", Make { both: true, ..Make::default() }).await;

@@ -31,6 +31,9 @@ async fn ends_where_it_began(test: &str, tags: &'static [&'static str]) {
 
 /// Its migration is done, it runs, it says that it is well, and one application is broken.
 /// behalfbot#76: a check that could never fail.
+/// appsmith#41534: the format of the data goes one way only.
+/// appsmith#41743: the same, MongoDB 6 to 7.
+/// appsmith#42153: the same, MongoDB 7 to 8.
 #[tokio::test(flavor = "multi_thread")]
 async fn checks_that_fail_bring_image_and_data_back() {
     ends_where_it_began("checks", &[BAD]).await;
