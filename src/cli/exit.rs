@@ -291,12 +291,6 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = cause.downcast_ref::<BrowserError>() {
         return error.remedy().map(str::to_owned);
     }
-    if let Some(InstanceError::WouldNotStart { .. }) = cause.downcast_ref() {
-        return some("mend that line, then run it again; nothing was touched");
-    }
-    if let Some(InstanceError::CannotTake { .. }) = cause.downcast_ref() {
-        return some("nothing was touched");
-    }
     if let Some(OtherLayout { instance, .. }) = cause.downcast_ref() {
         return Some(format!(
             "mount in `{instance}` what is mounted in the other, then run it again; nothing was touched"
@@ -424,6 +418,8 @@ fn of_instance(error: &InstanceError) -> Option<String> {
         InstanceError::Request { instance, .. } => Some(format!(
             "is `instances.{instance}.url` the right one, and does it answer? `tidegate doctor` looks at all of it"
         )),
+        InstanceError::WouldNotStart { .. } => Some("mend that line, then run it again; nothing was touched".into()),
+        InstanceError::CannotTake { .. } => Some("nothing was touched".into()),
         InstanceError::OutOfReach { .. } | InstanceError::CannotRest { .. } | InstanceError::Engine(_) => None,
     }
 }

@@ -89,17 +89,10 @@ fn is_local(url: &str) -> bool {
 /// number and name, without its value.
 pub fn shell_in(file: &str) -> Option<String> {
     let is_shell = |value: &str| {
-        let after_dollar = |(_, rest): (&str, &str)| {
-            rest.starts_with(|next: char| next.is_ascii_alphabetic() || matches!(next, '_' | '{' | '('))
-        };
-        let mut rest = value;
-        while let Some(found) = rest.split_once('$') {
-            if after_dollar(found) {
-                return true;
-            }
-            rest = found.1;
-        }
-        value.contains('`')
+        // `$$` stands for a number, and nobody means that: it is a password.
+        let parts = value.replace("$$", "");
+        let starts_one = |c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '{' | '(');
+        parts.split('$').skip(1).any(|rest| rest.starts_with(starts_one)) || value.contains('`')
     };
     file.lines().enumerate().find_map(|(index, line)| {
         let name = name_of(line)?;

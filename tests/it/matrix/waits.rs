@@ -5,7 +5,6 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use tidegate::model::gate::Approval;
 use tidegate::model::ids::{InstanceName, RunId};
-use tidegate::model::plan::choose::Selector;
 use tidegate::ops::notes::Notes;
 use tidegate::ops::run::{self, Plan, Resume, RunError};
 use tidegate::ops::{Tools, history, restore, upgrade};
@@ -90,8 +89,8 @@ fn what_nobody_approved_in_time_ends_unless_somebody_was_faster() {
 fn what_was_put_back_meanwhile_is_not_said_to_stay_upgraded() {
     let world = World::new(Workflow::Upgrade(Manner::Good));
     let run = waiting(&world);
-    let (tools, staging) = (tools(&world, None), InstanceName::new("staging").unwrap());
-    let plan = world.block_on(restore::plan(&tools, &staging, &Selector::BeforeUpgrade, false)).unwrap();
+    let tools = tools(&world, None);
+    let plan = world.block_on(restore::plan(&tools, &super::world::back("staging", None))).unwrap();
     let plan = Plan::Restore(plan);
     let begun = run::begin(&tools, &plan, Arc::new(Life::quiet()), CancellationToken::new());
     let restored = world.block_on(begun).unwrap();

@@ -382,7 +382,8 @@ impl World {
     }
 }
 
-fn back(instance: &str, of: Option<&str>) -> restore::Wanted {
+/// To before the upgrade of it, or of that other one.
+pub fn back(instance: &str, of: Option<&str>) -> restore::Wanted {
     let name = |name: &str| InstanceName::new(name).unwrap();
     let selector = Selector::BeforeUpgrade;
     restore::Wanted { instance: name(instance), of: of.map(name), selector, no_checks: false }

@@ -235,7 +235,7 @@ impl Pair {
             "state_dir = {state:?}\n\
              [store]\nurl = \"s3://{BUCKET}/tidegate\"\nendpoint = \"http://{address}\"\nregion = \"us-east-1\"\n\
              access_key_id = \"{KEY_ID}\"\nsecret_access_key_file = {secret:?}\npart_size = \"5 MiB\"\n\
-             [ready]\nstable_for = \"500ms\"\npoll = \"100ms\"\nstall = \"5s\"\nceiling = \"60s\"\n\
+             [ready]\nstable_for = \"500ms\"\npoll = \"100ms\"\nstall = \"20s\"\nceiling = \"90s\"\n\
              [pipeline]\nimage = \"{repository}\"\nstages = [\"staging\", \"production\"]\n",
             state = self.state(),
             address = self.proxy.address,
