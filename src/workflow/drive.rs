@@ -25,7 +25,7 @@ pub type StepError = Box<dyn std::error::Error + Send + Sync>;
 pub enum UndoKind {
     /// Brings an instance back to its users: wake, container, definition, data. Retried; its failure is *stuck*.
     Service,
-    /// Removes leftovers. Tried once; a failure is noted and never fails a run.
+    /// Removes leftovers. Tried again only where an answer was lost; a failure is noted and never fails a run.
     CleanUp,
     /// The step leaves nothing behind.
     Nothing,
@@ -355,6 +355,13 @@ async fn undo<N: Send + Sync>(step: &dyn Step<N>, index: usize, of: usize, cx: &
             }
             Err(error) => error,
         };
+        // Only a lost answer: what tidies up must not keep a run from its end.
+        if step.undo_kind() == UndoKind::CleanUp && (cx.retry.hiccup)(&*error) && tries < HICCUPS {
+            tries += 1;
+            tracing::info!(run = %cx.run, step = %name, error = %chain(&*error), "tidying up is done again");
+            tokio::time::sleep(OUTAGE_PAUSE).await;
+            continue;
+        }
         let worth_another_try = step.undo_kind() == UndoKind::Service && !error.is::<LeftAsIs>();
         let text = chain(&*error);
         tracing::info!(run = %cx.run, step = %name, error = %text, "undo failed");

@@ -252,6 +252,52 @@ async fn a_stuck_run_can_be_asked_to_try_its_undos_again() {
     assert_eq!(drive(&mended, &mut again, &cx(), 0).await.unwrap().outcome, Some(Outcome::RolledBack));
 }
 
+/// Its undo only tidies up, and fails as often as it is told to.
+struct Tidies {
+    fails: Mutex<usize>,
+    tries: Arc<Mutex<usize>>,
+}
+
+#[async_trait]
+impl Step<u32> for Tidies {
+    fn name(&self) -> String {
+        "tidies".into()
+    }
+
+    fn undo_kind(&self) -> UndoKind {
+        UndoKind::CleanUp
+    }
+
+    async fn run(&self, _: &RunCx, _: &mut u32) -> Result<(), StepError> {
+        Err("it fails".into())
+    }
+
+    async fn undo(&self, _: &RunCx, _: &u32) -> Result<(), StepError> {
+        *self.tries.lock().unwrap() += 1;
+        let mut fails = self.fails.lock().unwrap();
+        if *fails == 0 {
+            return Ok(());
+        }
+        *fails -= 1;
+        Err("the answer was lost".into())
+    }
+}
+
+/// What a lost answer has left would mount the data of an instance for good.
+#[tokio::test(start_paused = true)]
+async fn tidying_up_is_done_again_where_an_answer_was_lost_and_never_holds_a_run() {
+    for (fails, hiccup, expected) in [(1, true, 2), (9, true, 3), (1, false, 1)] {
+        let tries = Arc::new(Mutex::new(0));
+        let step = Tidies { fails: Mutex::new(fails), tries: tries.clone() };
+        let durable = Arc::new(Mutex::new(Vec::new()));
+        let mut journal = DyingJournal { durable, seen: vec![], fuse: usize::MAX, after_write: false };
+        let lost = |error: &(dyn std::error::Error + 'static)| error.to_string() == "the answer was lost";
+        let retry = Retry { hiccup: if hiccup { lost } else { |_| false }, ..cx().retry };
+        let driven = drive(&[Box::new(step) as _], &mut journal, &RunCx { retry, ..cx() }, 0).await.unwrap();
+        assert_eq!((driven.outcome, *tries.lock().unwrap()), (Some(Outcome::RolledBack), expected));
+    }
+}
+
 /// Waits until somebody has approved it.
 struct Gate(Create);
 
