@@ -210,6 +210,7 @@ fn settings(config: &Config) -> Settings {
         approval: pipeline.map(|pipeline| pipeline.approval.clone()).unwrap_or_default(),
         approval_max_age: signed(config.upgrade.approval_max_age),
         keep_aside: signed(config.restore.keep_aside),
+        snapshot_mode: config.snapshot.mode,
         compression_level: config.snapshot.compression_level.into(),
         stall_timeout: config.store.stall_timeout,
         retry: Retry { outage: run::outage, hiccup: run::hiccup, ..Retry::default() },

@@ -267,6 +267,15 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
             NotFit::NoContainer { instance, .. } => Some(format!(
                 "is `instances.{instance}.container` right? `docker ps -a` lists the containers; a snapshot can be put back without one: `tidegate restore {instance}`"
             )),
+            NotFit::NotRunning { instance } => Some(format!(
+                "start it, or take a cold one: `tidegate snapshot {instance} --mode cold`; nothing was touched"
+            )),
+            NotFit::NoHotTool { instance } => {
+                Some(format!("take a cold one: `tidegate snapshot {instance} --mode cold`; nothing was touched"))
+            }
+            NotFit::NoRoomForArchive { instance, .. } => Some(format!(
+                "make room on that disk, or take a cold one, which needs none there: `tidegate snapshot {instance} --mode cold`; nothing was touched"
+            )),
             NotFit::AutoRemove { .. } => some("start it without --rm"),
             NotFit::CannotCreate { source: EngineError::NoSuchNetwork { network, .. }, .. } => {
                 Some(format!("make it first: `docker network create {network}`; nothing was touched"))
@@ -285,6 +294,9 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
         return Some(format!(
             "if it holds nothing worth keeping, add \"{mount}\" to `instances.{instance}.acknowledge_mounts`; nothing was touched"
         ));
+    }
+    if let Some(InstanceError::NotHot { instance, .. }) = cause.downcast_ref() {
+        return Some(format!("a cold one needs no tool of the app: `tidegate snapshot {instance} --mode cold`"));
     }
     if let Some(InstanceError::LoginRefused { instance, .. }) = cause.downcast_ref() {
         return Some(format!(

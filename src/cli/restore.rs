@@ -9,6 +9,7 @@ use crate::app::{App, Repositories};
 use crate::config::Config;
 use crate::engine::LockOwner;
 use crate::model::ids::InstanceName;
+use crate::model::manifest::Mode;
 use crate::model::plan::choose::Selector;
 use crate::ops::give_way;
 use crate::ops::history::RunSummary;
@@ -134,7 +135,8 @@ async fn choices(app: &App, instance: &InstanceName) -> Result<String, StepError
     for manifest in listed.iter().rev().filter_map(|entry| entry.manifest()).take(CHOICES_MAX) {
         let version = manifest.version.as_ref().map(ToString::to_string).unwrap_or_default();
         let taken = ago(&manifest.taken_at, now);
-        text.push_str(&format!("\n  {}  {taken:<10}  {version:<8}  {}", manifest.id, reason(&manifest.reason)));
+        let hot = if manifest.mode == Mode::Hot { ", hot" } else { "" };
+        text.push_str(&format!("\n  {}  {taken:<10}  {version:<8}  {}{hot}", manifest.id, reason(&manifest.reason)));
     }
     Ok(text)
 }
@@ -162,6 +164,12 @@ fn text(plan: &RestorePlan, now: jiff::Timestamp) -> String {
         text.push_str(&format!("  warning: {warning}\n"));
     }
     text.push_str("  everything that users changed since then goes out of service, and is kept beside it\n");
+    if plan.mode == Mode::Hot {
+        text.push_str(
+            "  its archive is loaded by the app's own tool in a closed container, which is started and stopped for that; sessions \
+             and the embedded PostgreSQL begin empty\n",
+        );
+    }
     let from = plan.from.as_deref().unwrap_or("no container");
     let (fetched, written) = (bytes(plan.stored_bytes), bytes(plan.plain_bytes));
     text.push_str(&format!("  now: {from}; fetches {fetched}, writes {written}\n"));
@@ -182,6 +190,7 @@ mod tests {
     #[test]
     fn the_plan_begins_with_the_choice_and_why() {
         let plan = RestorePlan {
+            mode: Default::default(),
             instance: InstanceName::new("production").unwrap(),
             container: "appsmith".into(),
             snapshot: SnapshotId::new("3fa4c1d2").unwrap(),

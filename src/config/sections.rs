@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::section::Section;
+use super::value::one_of;
 use crate::model::ids::InstanceName;
+use crate::model::manifest::Mode;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -40,15 +42,25 @@ impl Docker {
 /// `[snapshot]`: how snapshots are taken. What was written is always read back.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
+    /// Whether the instance rests meanwhile. The snapshot of an upgrade is always cold.
+    pub mode: Mode,
     /// Gzip's, from 1 (fast) to 9 (small).
     pub compression_level: u16,
 }
 
 impl Snapshot {
     pub(super) fn read(section: &mut Section<'_, '_, '_>) -> Self {
-        Self { compression_level: section.within("compression_level", 1, 1..=9) }
+        Self { mode: section.get("mode", Mode::Cold), compression_level: section.within("compression_level", 1, 1..=9) }
     }
 }
+
+one_of!(
+    Mode,
+    "a way to take snapshots",
+    "write `\"cold\"` (the instance rests) or `\"hot\"` (it runs on)",
+    "cold" => Mode::Cold,
+    "hot" => Mode::Hot
+);
 
 /// `[ready]`: when an app counts as ready after a start.
 #[derive(Clone, Debug)]

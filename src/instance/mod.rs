@@ -4,6 +4,7 @@ pub mod appsmith;
 pub mod files;
 pub mod gate;
 pub mod generic;
+pub mod hot;
 pub mod mounts;
 pub mod secret;
 #[cfg(test)]
@@ -96,6 +97,11 @@ pub trait InstanceAdapter: Send + Sync + fmt::Debug {
         album: Option<&dyn Album>,
     ) -> Result<Observation, InstanceError>;
 
+    /// How it can be snapshotted while it runs on; `None` where its app has no tool for that.
+    fn hot(&self) -> Option<&dyn hot::Hot> {
+        None
+    }
+
     /// Versions to stop at on the way from one to the other, the target last, or why there is no way. Pure.
     fn hops(&self, from: &Version, to: &Version) -> Result<Vec<Version>, NoWay>;
 }
@@ -187,6 +193,22 @@ pub enum InstanceError {
     /// It cannot be brought to rest now.
     #[error("`{instance}` cannot be brought to rest: {reason}")]
     CannotRest {
+        /// Which.
+        instance: InstanceName,
+        /// Why.
+        reason: String,
+    },
+    /// It cannot be snapshotted while it runs, or that went wrong. Nothing was stopped.
+    #[error("`{instance}` cannot be snapshotted while it runs: {reason}")]
+    NotHot {
+        /// Which.
+        instance: InstanceName,
+        /// Why.
+        reason: String,
+    },
+    /// The archive of a snapshot that was taken while it ran cannot be loaded.
+    #[error("the archive of `{instance}` cannot be loaded: {reason}")]
+    NotLoaded {
         /// Which.
         instance: InstanceName,
         /// Why.

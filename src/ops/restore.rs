@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use super::history;
 use super::notes::Notes;
 use super::steps::{
-    Aside, At, Await, Baseline, Check, Create, Expects, FetchSnapshot, Fill, From, Look, Manner, Open, Park, Purpose,
-    Reopen, Rest, RestoreImage, Settle, Start, VerifySnapshot,
+    Aside, At, Await, Baseline, Check, Create, Expects, FetchSnapshot, Fill, From, Load, Look, Manner, Open, Park,
+    Purpose, Reopen, Rest, RestoreImage, Settle, Start, Unload, VerifySnapshot,
 };
 use super::{Tools, UnknownInstance};
 use crate::engine::EngineError;
 use crate::model::ids::{InstanceName, SnapshotId};
-use crate::model::manifest::Manifest;
+use crate::model::manifest::{Manifest, Mode};
 use crate::model::part::{PartPlan, mounts_of};
 use crate::model::plan::choose::{NoChoice, Selector, choose};
 use crate::repository::{ManifestEntry, RepositoryError};
@@ -47,6 +47,9 @@ pub struct RestorePlan {
     pub places: Vec<String>,
     /// The image that runs now; `None` where there is no container.
     pub from: Option<String>,
+    /// How it was taken: the archive of a hot one is loaded by the app's own tool.
+    #[serde(default, skip_serializing_if = "Mode::is_cold")]
+    pub mode: Mode,
     /// What a person should think about before going on.
     pub warnings: Vec<String>,
     /// It is opened without waiting until it is ready and without checks, for a snapshot that is known not to pass.
@@ -65,10 +68,17 @@ pub(super) fn steps(tools: &Arc<Tools>, plan: &RestorePlan) -> Vec<Box<dyn Step<
         Box::new(Park { at: at() }),
         Box::new(Aside { at: at() }),
         Box::new(Fill { at: at() }),
+    ];
+    if plan.mode == Mode::Hot {
+        steps.push(Box::new(Load { at: at() })); // in a container that nobody else reaches
+        steps.push(Box::new(Unload { at: at() }));
+    }
+    let rest: Vec<Box<dyn Step<Notes>>> = vec![
         Box::new(Settle { at: at() }),
         Box::new(Create { at: at(), from: From::Snapshot }),
         Box::new(Start { at: at(), puts_data_back: false }),
     ];
+    steps.extend(rest);
     if !plan.no_checks {
         steps.push(Box::new(Await { at: at(), expects: Expects::Snapshot }));
         steps.push(Box::new(Check { at: at(), baseline: Baseline::Snapshot }));
@@ -145,6 +155,7 @@ pub async fn plan(
         stored_bytes: manifest.stored_bytes(),
         places: places(manifest),
         from: view.map(|view| view.image_ref),
+        mode: manifest.mode,
         warnings,
         no_checks,
     })

@@ -11,6 +11,7 @@
 //! logs                what the container's log tells although all answers        pure
 //! in_browser          which deployed pages are opened in a browser                pure
 //! query, execution    the queries that the configuration names                  by HTTP, and pure
+//! hot                 a backup by its own tool while it runs, read to its end   by exec
 //! sources             whether data sources connect, where that is wanted        by HTTP
 //! ```
 
@@ -18,6 +19,7 @@ mod answer;
 mod api;
 mod client;
 mod execution;
+mod hot;
 mod in_browser;
 mod listing;
 mod logs;
@@ -48,6 +50,7 @@ use self::settings::Settings;
 use crate::engine::{ContainerEngine, ContainerView, Listing};
 use crate::instance::files::read_file;
 use crate::instance::gate::ReadyOptions;
+use crate::instance::hot::Hot;
 use crate::instance::{Cleanliness, InstanceAdapter, InstanceError, NoWay, Survey};
 use crate::model::chain::chain;
 use crate::model::checkpoints;
@@ -291,6 +294,10 @@ impl InstanceAdapter for Appsmith {
             seen.checks.extend(look_through(browsing, &pages, ground.base, &cookies, album).await);
         }
         Ok(seen)
+    }
+
+    fn hot(&self) -> Option<&dyn Hot> {
+        Some(self)
     }
 
     fn hops(&self, from: &Version, to: &Version) -> Result<Vec<Version>, NoWay> {

@@ -271,6 +271,7 @@ impl World {
                 evidence_max_age: SignedDuration::from_hours(24),
                 approval: Vec::new(),
                 approval_max_age: SignedDuration::from_hours(1),
+                snapshot_mode: Default::default(),
                 compression_level: 1,
                 keep_aside: SignedDuration::from_hours(24 * 14),
                 stall_timeout: Duration::from_secs(60),
@@ -381,6 +382,7 @@ fn snapshot_plan(instance: &str) -> Plan {
         instance: InstanceName::new(instance).unwrap(),
         container: format!("app-{instance}"),
         reason: tidegate::model::manifest::Reason::Manual,
+        mode: tidegate::model::manifest::Mode::Cold,
         tags: Vec::new(),
     })
 }

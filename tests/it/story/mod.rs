@@ -12,6 +12,7 @@ mod evidence;
 mod field;
 mod fit;
 mod full;
+mod hot;
 mod input;
 mod interrupt;
 pub mod journal;
