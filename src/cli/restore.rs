@@ -212,5 +212,8 @@ mod tests {
           now: appsmith/appsmith-ce:v2.2; fetches 201.0 MiB, writes 348.0 MiB
           replaces in /appsmith-stacks: configuration, database, git-storage; all else there stays
         "#);
+        let hot = text(&RestorePlan { mode: Mode::Hot, ..plan }, "2026-03-20T05:30:00Z".parse().unwrap());
+        let line = hot.lines().find(|line| line.contains("closed container"));
+        insta::assert_snapshot!(line.unwrap().trim(), @"its archive is loaded by the app's own tool in a closed container, which is started and stopped for that; sessions and the embedded PostgreSQL begin empty");
     }
 }

@@ -269,4 +269,16 @@ mod tests {
         let problems = ["`parts/3fa4c1d2/database.tar.gz` is missing: the store does not have it".to_owned()];
         insta::assert_snapshot!(text(&bad, &problems, "2026-03-20T05:30:00Z".parse().unwrap()));
     }
+
+    #[test]
+    fn a_hot_one_says_so_and_nothing_of_how_it_was_shut_down() {
+        let hot = text(
+            &Manifest { mode: Mode::Hot, clean: false, ..manifest() },
+            &[],
+            "2026-03-20T05:30:00Z".parse().unwrap(),
+        );
+        let line = hot.lines().find(|line| line.trim_start().starts_with("mode"));
+        insta::assert_snapshot!(line.unwrap().trim(), @"mode       hot: taken while it ran, so its database and Git are not of one moment; no upgrade rests on it");
+        assert!(!hot.contains("shut down"), "{hot}");
+    }
 }

@@ -170,7 +170,21 @@ fn repository(text: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::repository;
+    use super::super::value::Value;
+    use super::{Mode, repository};
+
+    #[test]
+    fn a_snapshot_is_cold_or_hot() {
+        for mode in [Mode::Cold, Mode::Hot] {
+            assert_eq!(mode.to_toml(), format!("\"{}\"", mode.as_str()));
+            assert!(Mode::from_text(mode.as_str()) == Ok(mode));
+        }
+        let error = Mode::from_text("warm").unwrap_err();
+        assert_eq!(
+            error,
+            "`\"warm\"` is not a way to take snapshots; write `\"cold\"` (the instance rests) or `\"hot\"` (it runs on)"
+        );
+    }
 
     #[test]
     fn an_image_is_a_repository_without_a_tag() {

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::history;
 use super::notes::Notes;
 use super::steps::{
-    Aside, At, Await, Baseline, Check, Create, Expects, FetchSnapshot, Fill, From, Load, Look, Manner, Open, Park,
-    Purpose, Reopen, Rest, RestoreImage, Settle, Start, Unload, VerifySnapshot,
+    ARCHIVE_PART, Aside, At, Await, Baseline, Check, Create, Expects, FetchSnapshot, Fill, From, Load, Look, Manner,
+    Open, Park, Purpose, Reopen, Rest, RestoreImage, Settle, Start, Unload, VerifySnapshot,
 };
 use super::{Tools, UnknownInstance};
 use crate::engine::EngineError;
@@ -164,8 +164,13 @@ pub async fn plan(
 /// Such as `/appsmith-stacks: configuration, database`.
 fn places(manifest: &Manifest) -> Vec<String> {
     let plans: Vec<PartPlan> = manifest.parts.iter().map(|part| part.plan.clone()).collect();
+    // What an archive holds is replaced, and so is what begins empty beside it.
+    let name = |plan: &PartPlan| match plan.name.as_str() {
+        ARCHIVE_PART if manifest.mode == Mode::Hot => "database, git-storage, redis, postgres".to_owned(),
+        name => name.to_owned(),
+    };
     let names_at = |mount: &String| {
-        let names = plans.iter().filter(|plan| plan.mount == *mount).map(|plan| plan.name.as_str());
+        let names = plans.iter().filter(|plan| plan.mount == *mount).map(name);
         format!("{mount}: {}", names.collect::<Vec<_>>().join(", "))
     };
     mounts_of(&plans).iter().map(names_at).collect()

@@ -21,7 +21,7 @@ use crate::stream;
 use crate::workflow::{RunCx, Step, StepError, UndoKind};
 
 /// The part that holds the archive.
-pub(super) const PART: &str = "backup";
+pub const PART: &str = "backup";
 /// The clock of the engine's host may be another than ours, and a loaded host is slow to begin.
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(2);
 

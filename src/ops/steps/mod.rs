@@ -16,7 +16,7 @@ mod swap;
 
 pub use check::{Await, Baseline, Check, ChecksFailed, Expects, Gate, GateShut};
 pub use data::{Aside, FetchSnapshot, Fill, Settle, VerifySnapshot};
-pub use hot::{Archive, ClearArchive, Prepare};
+pub use hot::{Archive, ClearArchive, PART as ARCHIVE_PART, Prepare};
 pub use image::{Finish, ImageGone, Pull, RestoreImage};
 pub use load::{Load, Unload};
 pub use look::{Look, NotFit, Purpose};
