@@ -217,6 +217,7 @@ fn settings(config: &Config) -> Settings {
         approval_max_age: signed(config.upgrade.approval_max_age),
         keep_aside: signed(config.restore.keep_aside),
         empty_cache: config.restore.redis == config::RedisPolicy::Empty,
+        snapshot_mode: config.snapshot.mode,
         compression_level: config.snapshot.compression_level.into(),
         stall_timeout: config.store.stall_timeout,
         retry: Retry { outage: run::outage, hiccup: run::hiccup, ..Retry::default() },

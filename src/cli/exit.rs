@@ -268,6 +268,15 @@ fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
             NotFit::NoContainer { instance, .. } => Some(format!(
                 "is `instances.{instance}.container` right? `docker ps -a` lists the containers; a snapshot can be put back without one: `tidegate restore {instance}`"
             )),
+            NotFit::NotRunning { instance } => Some(format!(
+                "start it, or take a cold one: `tidegate snapshot {instance} --mode cold`; nothing was touched"
+            )),
+            NotFit::NoHotTool { instance } => {
+                Some(format!("take a cold one: `tidegate snapshot {instance} --mode cold`; nothing was touched"))
+            }
+            NotFit::NoRoomForArchive { instance, .. } => Some(format!(
+                "make room on that disk, or take a cold one, which needs none there: `tidegate snapshot {instance} --mode cold`; nothing was touched"
+            )),
             NotFit::AutoRemove { .. } => some("start it without --rm"),
             NotFit::CannotCreate { source: EngineError::NoSuchNetwork { network, .. }, .. } => {
                 Some(format!("make it first: `docker network create {network}`; nothing was touched"))
@@ -419,8 +428,14 @@ fn of_instance(error: &InstanceError) -> Option<String> {
             "is `instances.{instance}.url` the right one, and does it answer? `tidegate doctor` looks at all of it"
         )),
         InstanceError::WouldNotStart { .. } => Some("mend that line, then run it again; nothing was touched".into()),
+        InstanceError::NotHot { instance, .. } => {
+            Some(format!("a cold one needs no tool of the app: `tidegate snapshot {instance} --mode cold`"))
+        }
         InstanceError::CannotTake { .. } => Some("nothing was touched".into()),
-        InstanceError::OutOfReach { .. } | InstanceError::CannotRest { .. } | InstanceError::Engine(_) => None,
+        InstanceError::OutOfReach { .. }
+        | InstanceError::CannotRest { .. }
+        | InstanceError::NotLoaded { .. }
+        | InstanceError::Engine(_) => None,
     }
 }
 

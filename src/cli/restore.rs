@@ -9,6 +9,7 @@ use crate::app::{App, Repositories};
 use crate::config::Config;
 use crate::engine::LockOwner;
 use crate::model::ids::InstanceName;
+use crate::model::manifest::Mode;
 use crate::model::plan::choose::Selector;
 use crate::ops::give_way;
 use crate::ops::history::RunSummary;
@@ -152,7 +153,8 @@ async fn choices(app: &App, wanted: &Wanted) -> Result<String, StepError> {
     for manifest in listed.iter().rev().filter_map(|entry| entry.manifest()).take(CHOICES_MAX) {
         let version = manifest.version.as_ref().map(ToString::to_string).unwrap_or_default();
         let taken = ago(&manifest.taken_at, now);
-        text.push_str(&format!("\n  {}  {taken:<10}  {version:<8}  {}", manifest.id, reason(&manifest.reason)));
+        let hot = if manifest.mode == Mode::Hot { ", hot" } else { "" };
+        text.push_str(&format!("\n  {}  {taken:<10}  {version:<8}  {}{hot}", manifest.id, reason(&manifest.reason)));
     }
     Ok(text)
 }
@@ -186,6 +188,12 @@ fn text(plan: &RestorePlan, now: jiff::Timestamp) -> String {
         }
         None => "  everything that users changed since then goes out of service, and is kept beside it\n",
     });
+    if plan.mode == Mode::Hot {
+        text.push_str(
+            "  its archive is loaded by the app's own tool in a closed container, which is started and stopped for that; sessions \
+             and the embedded PostgreSQL begin empty\n",
+        );
+    }
     let from = plan.from.as_deref().unwrap_or("no container");
     let (fetched, written) = (bytes(plan.stored_bytes), bytes(plan.plain_bytes));
     text.push_str(&format!("  now: {from}; fetches {fetched}, writes {written}\n"));
@@ -209,6 +217,7 @@ mod tests {
     #[test]
     fn the_plan_begins_with_the_choice_and_why() {
         let plan = RestorePlan {
+            mode: Default::default(),
             instance: InstanceName::new("production").unwrap(),
             container: "appsmith".into(),
             snapshot: SnapshotId::new("3fa4c1d2").unwrap(),
@@ -233,5 +242,8 @@ mod tests {
           now: appsmith/appsmith-ce:v2.2; fetches 201.0 MiB, writes 348.0 MiB
           replaces in /appsmith-stacks: configuration, database, git-storage; all else there stays
         "#);
+        let hot = text(&RestorePlan { mode: Mode::Hot, ..plan }, "2026-03-20T05:30:00Z".parse().unwrap());
+        let line = hot.lines().find(|line| line.contains("closed container"));
+        insta::assert_snapshot!(line.unwrap().trim(), @"its archive is loaded by the app's own tool in a closed container, which is started and stopped for that; sessions and the embedded PostgreSQL begin empty");
     }
 }

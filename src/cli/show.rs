@@ -4,7 +4,7 @@ use super::render::{Render, ago, bytes, moment, table};
 use super::{exit, find};
 use crate::app::App;
 use crate::config::Config;
-use crate::model::manifest::{Manifest, Reason};
+use crate::model::manifest::{Manifest, Mode, Reason};
 use crate::model::verdict::{ON_LOAD_KIND, PLUGIN_KIND, STRUCTURE_KIND};
 use crate::repository::RepositoryError;
 use crate::workflow::StepError;
@@ -57,6 +57,12 @@ fn text(manifest: &Manifest, problems: &[String], now: jiff::Timestamp) -> Strin
         format!("{} ({}), by {}", moment(&manifest.taken_at), ago(&manifest.taken_at, now), manifest.taken_by),
     );
     line("reason", reason(&manifest.reason));
+    if manifest.mode == Mode::Hot {
+        line(
+            "mode",
+            "hot: taken while it ran, so its database and Git are not of one moment; no upgrade rests on it".into(),
+        );
+    }
     if !manifest.tags.is_empty() {
         line("tags", manifest.tags.join(", "));
     }
@@ -77,14 +83,16 @@ fn text(manifest: &Manifest, problems: &[String], now: jiff::Timestamp) -> Strin
         ),
     );
     line("health", health(manifest));
-    line(
-        "shut down",
-        if manifest.clean {
-            "cleanly".into()
-        } else {
-            "UNCLEANLY: its files may be torn; no upgrade rests on it".into()
-        },
-    );
+    if manifest.mode == Mode::Cold {
+        line(
+            "shut down",
+            if manifest.clean {
+                "cleanly".into()
+            } else {
+                "UNCLEANLY: its files may be torn; no upgrade rests on it".into()
+            },
+        );
+    }
     if let Some(holds) = inventory(manifest) {
         line("held", holds);
     }
@@ -234,6 +242,7 @@ mod tests {
             definition: ObjectRecord { key: definition_key(&id), stored_bytes: 2_100, sha256: String::new() },
             verified_at: Some("2026-03-20T03:00:30Z".into()),
             tags: vec!["before-migration".into()],
+            mode: Default::default(),
             taken_by: "tidegate 0.1.0 on backup-host".into(),
             id,
         }
@@ -259,5 +268,17 @@ mod tests {
         };
         let problems = ["`parts/3fa4c1d2/database.tar.gz` is missing: the store does not have it".to_owned()];
         insta::assert_snapshot!(text(&bad, &problems, "2026-03-20T05:30:00Z".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_hot_one_says_so_and_nothing_of_how_it_was_shut_down() {
+        let hot = text(
+            &Manifest { mode: Mode::Hot, clean: false, ..manifest() },
+            &[],
+            "2026-03-20T05:30:00Z".parse().unwrap(),
+        );
+        let line = hot.lines().find(|line| line.trim_start().starts_with("mode"));
+        insta::assert_snapshot!(line.unwrap().trim(), @"mode       hot: taken while it ran, so its database and Git are not of one moment; no upgrade rests on it");
+        assert!(!hot.contains("shut down"), "{hot}");
     }
 }

@@ -5,6 +5,7 @@ use super::{Usage, app, carry_out, configured, exit, tools, upgrade};
 use crate::app::Repositories;
 use crate::config::Config;
 use crate::model::ids::InstanceName;
+use crate::model::manifest::Mode;
 use crate::ops::run::{Plan, RunReport};
 use crate::ops::snapshot;
 use crate::workflow::{Outcome, StepError, chain};
@@ -12,15 +13,20 @@ use crate::workflow::{Outcome, StepError, chain};
 /// Take a snapshot of instances
 ///
 /// The instance rests (it is down) while its files are read and stored; then it runs again, every stored byte is read
-/// back and compared, and the manifest makes the snapshot exist.
+/// back and compared, and the manifest makes the snapshot exist. With `--mode hot` it is not stopped.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Examples:\n  tidegate snapshot production --tag before-migration\n  tidegate snapshot --all")]
+#[command(
+    after_help = "Examples:\n  tidegate snapshot production --tag before-migration\n  tidegate snapshot production --mode hot\n  tidegate snapshot --all"
+)]
 pub struct SnapshotArgs {
     /// Instances, as named in the configuration
     pub instances: Vec<InstanceName>,
     /// All of them
     #[arg(long, conflicts_with = "instances")]
     pub all: bool,
+    /// `cold`: the instance rests meanwhile. `hot`: it runs on (Appsmith only), and the snapshot is not of one moment
+    #[arg(long, value_name = "MODE", value_parser = mode)]
+    pub mode: Option<Mode>,
     /// A word to find it by; may be given several times
     #[arg(long)]
     pub tag: Vec<String>,
@@ -44,7 +50,7 @@ pub async fn run(args: SnapshotArgs, config: &Config, out: &mut Render) -> Resul
     app.take_over(args.take_over.as_ref());
     let mut plans = Vec::new();
     for instance in &instances {
-        plans.push(snapshot::plan(tools(&app), instance, args.tag.clone())?);
+        plans.push(snapshot::plan(tools(&app), instance, args.mode, args.tag.clone())?);
     }
     let (mut worst, mut done_count) = (exit::DONE, 0_usize);
     for plan in plans {
@@ -76,11 +82,23 @@ fn show_plan(plan: &Plan, out: &mut Render) {
     if out.is_json() {
         out.data(plan);
     } else if let Plan::Snapshot(plan) = plan {
-        out.text(&format!(
-            "would take a snapshot of `{}` (container `{}`): rest, read, wake, verify, publish\n",
-            plan.instance, plan.container
-        ));
+        let (instance, container) = (&plan.instance, &plan.container);
+        out.text(&match plan.mode {
+            Mode::Cold => format!(
+                "would take a snapshot of `{instance}` (container `{container}`): rest, read, wake, verify, publish\n"
+            ),
+            Mode::Hot => format!(
+                "would take a hot snapshot of `{instance}` (container `{container}`), which runs on: archive by its own tool, \
+                 read, clear, verify, publish\nit holds no sessions and nothing of the embedded PostgreSQL; its database and \
+                 Git are not of one moment, so no upgrade rests on it\n"
+            ),
+        });
     }
+}
+
+fn mode(text: &str) -> Result<Mode, String> {
+    let all = [Mode::Cold, Mode::Hot];
+    all.into_iter().find(|mode| mode.as_str() == text).ok_or_else(|| "it is `cold` or `hot`".into())
 }
 
 fn tell(report: &RunReport, out: &mut Render) -> u8 {

@@ -6,7 +6,7 @@ use super::{configured, exit};
 use crate::app::App;
 use crate::config::Config;
 use crate::model::ids::InstanceName;
-use crate::model::manifest::Manifest;
+use crate::model::manifest::{Manifest, Mode};
 use crate::repository::ManifestEntry;
 use crate::workflow::StepError;
 
@@ -46,7 +46,7 @@ pub async fn run(args: &SnapshotsArgs, config: &Config, out: &mut Render) -> Res
             data.push(serde_json::json!({
                 "id": manifest.id, "instance": manifest.instance, "taken_at": manifest.taken_at, "version": manifest.version,
                 "image": manifest.image, "reason": manifest.reason, "healthy": manifest.healthy, "clean": manifest.clean,
-                "verified_at": manifest.verified_at, "partial": missing, "plain_bytes": manifest.plain_bytes(),
+                "mode": manifest.mode, "verified_at": manifest.verified_at, "partial": missing, "plain_bytes": manifest.plain_bytes(),
                 "stored_bytes": manifest.stored_bytes(), "tags": manifest.tags, "run": manifest.run,
             }));
         }
@@ -77,6 +77,7 @@ fn row(manifest: &Manifest, missing: Option<&str>, now: jiff::Timestamp) -> Vec<
         (None, Some(_), false) => "verified, was unhealthy".into(),
         (None, Some(_), true) => "verified".into(),
     };
+    let state = if manifest.mode == Mode::Hot { format!("hot, {state}") } else { state };
     vec![
         manifest.id.to_string(),
         manifest.instance.to_string(),

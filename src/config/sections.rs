@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::section::Section;
 use super::value::one_of;
 use crate::model::ids::InstanceName;
+use crate::model::manifest::Mode;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -41,15 +42,25 @@ impl Docker {
 /// `[snapshot]`: how snapshots are taken. What was written is always read back.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
+    /// Whether the instance rests meanwhile. The snapshot of an upgrade is always cold.
+    pub mode: Mode,
     /// Gzip's, from 1 (fast) to 9 (small).
     pub compression_level: u16,
 }
 
 impl Snapshot {
     pub(super) fn read(section: &mut Section<'_, '_, '_>) -> Self {
-        Self { compression_level: section.within("compression_level", 1, 1..=9) }
+        Self { mode: section.get("mode", Mode::Cold), compression_level: section.within("compression_level", 1, 1..=9) }
     }
 }
+
+one_of!(
+    Mode,
+    "a way to take snapshots",
+    "write `\"cold\"` (the instance rests) or `\"hot\"` (it runs on)",
+    "cold" => Mode::Cold,
+    "hot" => Mode::Hot
+);
 
 /// `[ready]`: when an app counts as ready after a start.
 #[derive(Clone, Debug)]
@@ -181,7 +192,21 @@ fn repository(text: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::repository;
+    use super::super::value::Value;
+    use super::{Mode, repository};
+
+    #[test]
+    fn a_snapshot_is_cold_or_hot() {
+        for mode in [Mode::Cold, Mode::Hot] {
+            assert_eq!(mode.to_toml(), format!("\"{}\"", mode.as_str()));
+            assert!(Mode::from_text(mode.as_str()) == Ok(mode));
+        }
+        let error = Mode::from_text("warm").unwrap_err();
+        assert_eq!(
+            error,
+            "`\"warm\"` is not a way to take snapshots; write `\"cold\"` (the instance rests) or `\"hot\"` (it runs on)"
+        );
+    }
 
     #[test]
     fn an_image_is_a_repository_without_a_tag() {

@@ -56,7 +56,7 @@ pub async fn serve(
     let app = open(&config, Repositories::OpenOrInit, &cancel).await?;
     let plan = match &entry.job {
         Job::Snapshot(instance) => {
-            let plan = snapshot::plan(&app.tools, instance, Vec::new())?;
+            let plan = snapshot::plan(&app.tools, instance, None, Vec::new())?;
             Plan::Snapshot(snapshot::SnapshotPlan { reason: Reason::Schedule, ..plan })
         }
         Job::Upgrade(version) => {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 pub use tidegate_porter::protocol::{Answer, Listing, Request as PorterRequest};
+use tokio_util::sync::CancellationToken;
 
 use crate::model::definition::{Definition, Mount, MountSource, RestartPolicy};
 use crate::model::ids::ImageId;
@@ -83,6 +84,21 @@ pub trait ContainerEngine: Send + Sync + fmt::Debug {
     /// Runs a command in a running container, keeps at most 256 KiB of each of its two streams (the
     /// end), and really ends the command at the limit.
     async fn exec(&self, container: &str, command: &[String], limit: Duration) -> Result<ExecResult, EngineError>;
+
+    /// Runs a command that may take hours and may ask, until it ends or `stop` fires; then it is really ended, and that
+    /// is [`EngineError::Stopped`]. `talk` hears everything that it says, as it comes, and may answer where the job has a
+    /// terminal. Keeps as much of its output as [`ContainerEngine::exec`].
+    async fn perform(
+        &self,
+        container: &str,
+        job: &Job,
+        talk: Talk<'_>,
+        stop: &CancellationToken,
+    ) -> Result<ExecResult, EngineError>;
+
+    /// Ends the commands of exactly these words that still run in a container, whoever began them; says how many there
+    /// were. For what a process of ours that died has left running.
+    async fn end_commands(&self, container: &str, command: &[String]) -> Result<u64, EngineError>;
 
     /// The last lines that the container wrote.
     async fn logs(&self, container: &str, lines: u32) -> Result<String, EngineError>;
@@ -227,6 +243,20 @@ pub struct ExecResult {
     pub stderr: String,
 }
 
+/// A command that may take hours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// The program and its arguments, which everybody on the host can read.
+    pub command: Vec<String>,
+    /// Set in its environment, over that of the container.
+    pub environment: Vec<(String, String)>,
+    /// It has a terminal: its two streams are one, and it can be answered.
+    pub terminal: bool,
+}
+
+/// Hears what a job says, piece by piece, and may give an answer that is typed.
+pub type Talk<'a> = &'a mut (dyn FnMut(&str) -> Option<String> + Send);
+
 /// A mount of a helper or porter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HelperMount {
@@ -337,6 +367,14 @@ pub enum EngineError {
         command: String,
         /// The limit.
         seconds: u64,
+    },
+    /// The command was ended because its caller asked for that.
+    #[error("`{command}` in `{container}` was stopped")]
+    Stopped {
+        /// Where.
+        container: String,
+        /// What.
+        command: String,
     },
     /// The porter's program is not there, or is for another machine.
     #[error("the porter cannot be used: {reason}")]

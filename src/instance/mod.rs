@@ -5,6 +5,7 @@ pub mod appsmith;
 pub mod files;
 pub mod gate;
 pub mod generic;
+pub mod hot;
 pub mod mounts;
 pub mod secret;
 #[cfg(test)]
@@ -122,6 +123,11 @@ pub trait InstanceAdapter: Send + Sync + fmt::Debug {
     /// Lets the running app open one secret that it keeps encrypted, where it has one and can be asked.
     async fn prove_keys(&self) -> Result<KeyProof, InstanceError> {
         Ok(KeyProof::Unknown { reason: "it is no app that is known to keep encrypted secrets".into() })
+    }
+
+    /// How it can be snapshotted while it runs on; `None` where its app has no tool for that.
+    fn hot(&self) -> Option<&dyn hot::Hot> {
+        None
     }
 
     /// Versions to stop at on the way from one to the other, the target last, or why there is no way. Pure.
@@ -265,6 +271,22 @@ pub enum InstanceError {
         /// Which.
         instance: InstanceName,
         /// Why, and what would help.
+        reason: String,
+    },
+    /// It cannot be snapshotted while it runs, or that went wrong. Nothing was stopped.
+    #[error("`{instance}` cannot be snapshotted while it runs: {reason}")]
+    NotHot {
+        /// Which.
+        instance: InstanceName,
+        /// Why.
+        reason: String,
+    },
+    /// The archive of a snapshot that was taken while it ran cannot be loaded.
+    #[error("the archive of `{instance}` cannot be loaded: {reason}")]
+    NotLoaded {
+        /// Which.
+        instance: InstanceName,
+        /// Why.
         reason: String,
     },
     /// The engine failed.

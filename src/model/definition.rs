@@ -43,6 +43,27 @@ impl Definition {
     pub fn on_image(&self, image_ref: &str, image_id: &ImageId) -> Self {
         Self { image_ref: image_ref.to_owned(), image_id: image_id.clone(), ..self.clone() }
     }
+
+    /// The same image, environment and mounts under another name and with those labels alone, reached by nobody: without
+    /// a network, a port or a link.
+    pub fn closed(&self, container: &str, labels: &BTreeMap<String, String>) -> Self {
+        let without = |value: &Value, keys: &[&str]| {
+            let fields = value.as_object().into_iter().flatten().filter(|(key, _)| !keys.contains(&key.as_str()));
+            fields.map(|(key, value)| (key.clone(), value.clone())).collect::<serde_json::Map<_, _>>()
+        };
+        let mut config = without(&self.config, &["MacAddress", "ExposedPorts", "NetworkDisabled"]);
+        config.insert("Labels".into(), serde_json::json!(labels));
+        let given = ["PortBindings", "PublishAllPorts", "Links", "AutoRemove", "NetworkMode", "Dns", "ExtraHosts"];
+        let mut host_config = without(&self.host_config, &given);
+        host_config.insert("NetworkMode".into(), "none".into());
+        Self {
+            container: container.to_owned(),
+            config: config.into(),
+            host_config: host_config.into(),
+            networks: BTreeMap::new(),
+            ..self.clone()
+        }
+    }
 }
 
 impl fmt::Debug for Definition {
@@ -109,5 +130,36 @@ impl fmt::Display for MountSource {
             Self::Tmpfs => f.write_str("tmpfs"),
             Self::Other(kind) => write!(f, "a mount of kind {kind}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// On an empty app anybody who reaches it may make himself its administrator.
+    #[test]
+    fn a_closed_one_is_reached_by_nobody_and_keeps_what_it_runs_on() {
+        let given = Definition {
+            container: "appsmith".into(),
+            image_ref: "appsmith:v2".into(),
+            image_id: ImageId::new(format!("sha256:{}", "a".repeat(64))).unwrap(),
+            restart: RestartPolicy { name: "always".into(), max_retries: 0 },
+            config: json!({"Env": ["A=1"], "Labels": {"traefik.enable": "true"}, "ExposedPorts": {"80/tcp": {}}, "MacAddress": "02:42:ac:11:00:02"}),
+            host_config: json!({
+                "Binds": ["stacks:/appsmith-stacks"], "PortBindings": {"80/tcp": [{"HostPort": "80"}]}, "NetworkMode": "web",
+                "PublishAllPorts": true, "Links": ["db:db"], "Memory": 1024,
+            }),
+            networks: [("web".to_owned(), json!({"Aliases": ["appsmith"]}))].into(),
+            mounts: Vec::new(),
+            lost: Vec::new(),
+        };
+        let closed = given.closed("loader", &[("role".to_owned(), "loader".to_owned())].into());
+        assert_eq!(closed.config, json!({"Env": ["A=1"], "Labels": {"role": "loader"}}));
+        let host = json!({"Binds": ["stacks:/appsmith-stacks"], "Memory": 1024, "NetworkMode": "none"});
+        assert_eq!((closed.host_config, closed.networks.len()), (host, 0));
+        assert_eq!((closed.container.as_str(), closed.image_id), ("loader", given.image_id));
     }
 }

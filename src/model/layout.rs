@@ -81,6 +81,11 @@ pub fn trial_container(run: &RunId, instance: &InstanceName) -> String {
     format!("tidegate.trial.{instance}.{run}")
 }
 
+/// The container, closed to everybody, in which the archive of a hot snapshot is loaded.
+pub fn loader_container(run: &RunId, instance: &InstanceName) -> String {
+    format!("tidegate.loader.{instance}.{run}")
+}
+
 /// The never-started container that keeps an image from `docker image prune -a`.
 pub fn holder_container(run: &RunId, instance: &InstanceName, which: &str) -> String {
     format!("tidegate.holder.{instance}.{which}.{run}")

@@ -23,12 +23,15 @@ pub struct Manifest {
     pub instance: InstanceName,
     /// Order among the snapshots of the instance; starts at 1.
     pub sequence: u64,
-    /// When the data stood still, RFC 3339, UTC.
+    /// When the data stood still, or when a hot one was begun; RFC 3339, UTC.
     pub taken_at: String,
     /// The run that took it.
     pub run: RunId,
     /// Why it was taken.
     pub reason: Reason,
+    /// How it was taken. Manifests of before there were several say nothing, and are cold.
+    #[serde(default, skip_serializing_if = "Mode::is_cold")]
+    pub mode: Mode,
     /// The container's name.
     pub container: String,
     /// The image that ran: id, how the operator wrote it, and registry digests.
@@ -41,7 +44,7 @@ pub struct Manifest {
     pub healthy: bool,
     /// Why it was not healthy, for people.
     pub unhealthy_because: Option<String>,
-    /// Whether the app had shut down cleanly before its files were read.
+    /// Whether the app had shut down cleanly before its files were read; never of a hot one.
     pub clean: bool,
     /// What the checks saw right before.
     pub observation: Option<Observation>,
@@ -66,6 +69,32 @@ impl Manifest {
     /// Bytes of the tars before compression.
     pub fn plain_bytes(&self) -> u64 {
         self.parts.iter().map(|part| part.plain_bytes).fold(0, u64::saturating_add)
+    }
+}
+
+/// How a snapshot is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// All files, while the instance is at rest: one moment.
+    #[default]
+    Cold,
+    /// While it runs: a dump by the app's own tool, and the files beside. Not one moment, so never the base of an upgrade.
+    Hot,
+}
+
+impl Mode {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cold => "cold",
+            Self::Hot => "hot",
+        }
+    }
+
+    /// Whether it is the ordinary one.
+    pub fn is_cold(&self) -> bool {
+        *self == Self::Cold
     }
 }
 

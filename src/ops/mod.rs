@@ -34,6 +34,7 @@ use crate::engine::ContainerEngine;
 use crate::instance::InstanceAdapter;
 use crate::model::allow::AllowChange;
 use crate::model::ids::InstanceName;
+use crate::model::manifest::Mode;
 use crate::repository::Repository;
 use state::StateDir;
 
@@ -69,6 +70,8 @@ pub struct Settings {
     pub approval: Vec<InstanceName>,
     /// How long an approval counts.
     pub approval_max_age: SignedDuration,
+    /// How snapshots are taken where nobody says. That of an upgrade is always cold.
+    pub snapshot_mode: Mode,
     /// gzip's level, 1 to 9.
     pub compression_level: u32,
     /// How long what a restore has set aside is kept.

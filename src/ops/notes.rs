@@ -61,6 +61,8 @@ pub struct InstanceNotes {
     pub clean: Option<Cleanliness>,
     /// The snapshot that is being written.
     pub snapshot: Option<SnapshotNotes>,
+    /// The archive that an app's own tool makes while it runs.
+    pub hot: Option<HotNotes>,
     /// The manifest that data is put back from.
     pub manifest: Option<FileRef>,
     /// The definition that belongs to that manifest.
@@ -107,6 +109,20 @@ pub struct SnapshotNotes {
     pub data_format: Option<String>,
     /// When it was read back.
     pub verified_at: Option<String>,
+}
+
+/// What a run knows of the archive of a snapshot that is taken while the app runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HotNotes {
+    /// The archives that were there before; other people's.
+    pub known: Vec<String>,
+    /// When that was written down, RFC 3339: right before the tool began.
+    pub prepared_at: String,
+    /// The archive, once it is made.
+    pub archive: Option<String>,
+    /// The moment at which it was begun, RFC 3339.
+    pub taken_at: Option<String>,
 }
 
 /// The image that an instance is to run on.

@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use super::history;
 use super::notes::Notes;
 use super::steps::{
-    Adapt, Aside, At, Await, Baseline, Check, Create, Expects, FetchSnapshot, Fill, From, Look, Manner, Open, Park,
-    ProveKeys, Purpose, Reopen, Rest, RestoreImage, Settle, Start, VerifySnapshot,
+    ARCHIVE_PART, Adapt, Aside, At, Await, Baseline, Check, Create, Expects, FetchSnapshot, Fill, From, Load, Look,
+    Manner, Open, Park, ProveKeys, Purpose, Reopen, Rest, RestoreImage, Settle, Start, Unload, VerifySnapshot,
 };
 use super::{Tools, UnknownInstance};
 use crate::engine::EngineError;
 use crate::model::ids::{InstanceName, SnapshotId};
-use crate::model::manifest::Manifest;
+use crate::model::manifest::{Manifest, Mode};
 use crate::model::part::{PartPlan, mounts_of};
 use crate::model::plan::choose::{NoChoice, Selector, choose};
 use crate::repository::{ManifestEntry, RepositoryError};
@@ -50,6 +50,9 @@ pub struct RestorePlan {
     pub places: Vec<String>,
     /// The image that runs now; `None` where there is no container.
     pub from: Option<String>,
+    /// How it was taken: the archive of a hot one is loaded by the app's own tool.
+    #[serde(default, skip_serializing_if = "Mode::is_cold")]
+    pub mode: Mode,
     /// What a person should think about before going on.
     pub warnings: Vec<String>,
     /// It is opened without waiting until it is ready and without checks, for a snapshot that is known not to pass.
@@ -80,11 +83,18 @@ pub(super) fn steps(tools: &Arc<Tools>, plan: &RestorePlan) -> Vec<Box<dyn Step<
         Box::new(Park { at: at() }),
         Box::new(Aside { at: at() }),
         Box::new(Fill { at: at() }),
+    ];
+    steps.extend(replace);
+    if plan.mode == Mode::Hot {
+        steps.push(Box::new(Load { at: at() })); // in a container that nobody else reaches
+        steps.push(Box::new(Unload { at: at() }));
+    }
+    let begin: Vec<Box<dyn Step<Notes>>> = vec![
         Box::new(Settle { at: at() }),
         Box::new(Create { at: at(), from: From::Snapshot }),
         Box::new(Start { at: at(), puts_data_back: false }),
     ];
-    steps.extend(replace);
+    steps.extend(begin);
     if !plan.no_checks {
         steps.push(Box::new(Await { at: at(), expects: Expects::Snapshot }));
         if plan.proves_keys {
@@ -181,6 +191,7 @@ pub async fn plan(tools: &Tools, wanted: &Wanted) -> Result<RestorePlan, Restore
         stored_bytes: manifest.stored_bytes(),
         places: places(manifest),
         from: view.map(|view| view.image_ref),
+        mode: manifest.mode,
         warnings,
         no_checks: *no_checks,
         // The sessions of the one must not open the other.
@@ -206,8 +217,13 @@ fn foreign(of: &InstanceName, target: &InstanceName) -> [String; 3] {
 /// Such as `/appsmith-stacks: configuration, database`.
 fn places(manifest: &Manifest) -> Vec<String> {
     let plans: Vec<PartPlan> = manifest.parts.iter().map(|part| part.plan.clone()).collect();
+    // What an archive holds is replaced, and so is what begins empty beside it.
+    let name = |plan: &PartPlan| match plan.name.as_str() {
+        ARCHIVE_PART if manifest.mode == Mode::Hot => "database, git-storage, redis, postgres".to_owned(),
+        name => name.to_owned(),
+    };
     let names_at = |mount: &String| {
-        let names = plans.iter().filter(|plan| plan.mount == *mount).map(|plan| plan.name.as_str());
+        let names = plans.iter().filter(|plan| plan.mount == *mount).map(name);
         format!("{mount}: {}", names.collect::<Vec<_>>().join(", "))
     };
     mounts_of(&plans).iter().map(names_at).collect()

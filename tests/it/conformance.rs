@@ -47,6 +47,7 @@ impl Instance {
             login: Some(Login { user: "admin@standin.test".into(), password: "standin-password".into() }),
             read_only: false,
             may_make_accounts: true,
+            may_make_backups: true,
             safe_queries: vec!["Orders/getHome".into()],
         }
     }

@@ -12,6 +12,7 @@ mod data;
 mod deaths;
 mod doctor;
 mod faults;
+mod hot;
 mod judge;
 mod life;
 mod mortal;

@@ -98,6 +98,7 @@ async fn capture(repository: &Repository, id: &str, sequence: u64) -> Manifest {
         verified_at: None,
         tags: Vec::new(),
         taken_by: "host".into(),
+        mode: Default::default(),
     }
 }
 

@@ -26,6 +26,7 @@ mod plan;
 pub mod protocol;
 mod purge;
 mod recall;
+mod remove;
 
 #[cfg(test)]
 mod crash;
@@ -41,6 +42,7 @@ pub fn run(request: &Request) -> Answer {
         Request::Recall { root, run, from } => recall::recall(root, run, from).map(|entries| Answer::Done { entries }),
         Request::Settle { root, run } => aside::settle(root, run).map(|entries| Answer::Done { entries }),
         Request::Back { root, run } => back::back(root, run).map(|entries| Answer::Done { entries }),
+        Request::Remove { root, files } => remove::remove(root, files).map(|entries| Answer::Done { entries }),
         Request::Drop { root, run } => purge::purge(root, run).map(|entries| Answer::Done { entries }),
     };
     answer(done)

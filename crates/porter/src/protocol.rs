@@ -68,6 +68,14 @@ pub enum Request {
         /// The run that set things aside.
         run: String,
     },
+    /// Deletes single files that an app's own tool has made for Tidegate. What is not there is fine; a folder, or a way
+    /// that leads through a link, is refused.
+    Remove {
+        /// The mount's root inside the porter's container.
+        root: String,
+        /// Relative to it.
+        files: Vec<String>,
+    },
     /// Deletes `<root>/.tidegate/<run>` with all that lies in it. Refused while [`MARKER`] names
     /// that run.
     Drop {

@@ -82,7 +82,7 @@ impl DockerEngine {
     }
 
     /// The exit code, which is not in the streams; `None` if it still runs.
-    async fn exit_code(&self, exec: &str, action: impl Fn() -> String) -> Result<Option<i64>, EngineError> {
+    pub(super) async fn exit_code(&self, exec: &str, action: impl Fn() -> String) -> Result<Option<i64>, EngineError> {
         let give_up = Instant::now() + END_LIMIT;
         loop {
             let seen = self.docker.inspect_exec(exec).await.map_err(|error| self.trouble(action(), error))?;
@@ -95,7 +95,7 @@ impl DockerEngine {
     }
 
     /// Kills what a command started, and returns when the engine says that the command has ended.
-    async fn end(&self, container: &str, id: &str, exec: &str, shown: &str) -> Result<(), EngineError> {
+    pub(super) async fn end(&self, container: &str, id: &str, exec: &str, shown: &str) -> Result<(), EngineError> {
         let action = || format!("kill `{shown}` in `{container}`, which may still run");
         let seen = self.docker.inspect_exec(exec).await.map_err(|error| self.trouble(action(), error))?;
         if seen.running != Some(true) {
@@ -131,7 +131,7 @@ fn timed_out(container: &str, command: String, limit: Duration) -> EngineError {
 }
 
 /// Without the arguments, which may hold a secret.
-fn shown(command: &[String]) -> String {
+pub(super) fn shown(command: &[String]) -> String {
     match command {
         [] => String::new(),
         [program] => program.clone(),

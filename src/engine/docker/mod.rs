@@ -15,6 +15,7 @@ mod definition;
 mod errors;
 mod exec;
 mod images;
+mod job;
 mod lock;
 mod options;
 mod ours;
@@ -26,11 +27,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::Docker;
+use tokio_util::sync::CancellationToken;
 
 pub use self::options::{DockerOptions, PorterSource};
 use super::{
-    Answer, ContainerEngine, ContainerView, EngineError, EngineInfo, ExecResult, HelperMount, ImageView, Labels,
-    LockAnswer, LockOwner, PorterRequest,
+    Answer, ContainerEngine, ContainerView, EngineError, EngineInfo, ExecResult, HelperMount, ImageView, Job, Labels,
+    LockAnswer, LockOwner, PorterRequest, Talk,
 };
 use crate::model::definition::{Definition, MountSource, RestartPolicy};
 use crate::model::ids::ImageId;
@@ -96,6 +98,18 @@ impl ContainerEngine for DockerEngine {
     }
     async fn exec(&self, container: &str, command: &[String], limit: Duration) -> Result<ExecResult, EngineError> {
         Self::exec(self, container, command, limit).await
+    }
+    async fn perform(
+        &self,
+        container: &str,
+        job: &Job,
+        talk: Talk<'_>,
+        stop: &CancellationToken,
+    ) -> Result<ExecResult, EngineError> {
+        Self::perform(self, container, job, talk, stop).await
+    }
+    async fn end_commands(&self, container: &str, command: &[String]) -> Result<u64, EngineError> {
+        Self::end_commands(self, container, command).await
     }
     async fn logs(&self, container: &str, lines: u32) -> Result<String, EngineError> {
         Self::logs(self, container, lines).await

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
+use tokio_util::sync::CancellationToken;
 
 use super::FakeEngine;
 use super::containers::{helper_mounts, missing, no_image, refused};
@@ -12,8 +13,8 @@ use super::control::with_named_volumes;
 use super::files::{self, Roots};
 use super::state::{Container, given_labels};
 use crate::engine::{
-    Answer, ContainerEngine, ContainerView, EngineError, EngineInfo, ExecResult, HelperMount, ImageView, Labels,
-    LockAnswer, LockOwner, PorterRequest,
+    Answer, ContainerEngine, ContainerView, EngineError, EngineInfo, ExecResult, HelperMount, ImageView, Job, Labels,
+    LockAnswer, LockOwner, PorterRequest, Talk,
 };
 use crate::model::definition::{Definition, Mount, MountSource, RestartPolicy};
 use crate::model::ids::ImageId;
@@ -159,6 +160,27 @@ impl ContainerEngine for FakeEngine {
         ticket.leave(self.exec_now(container, command, limit))
     }
 
+    async fn perform(
+        &self,
+        container: &str,
+        job: &Job,
+        talk: Talk<'_>,
+        _stop: &CancellationToken,
+    ) -> Result<ExecResult, EngineError> {
+        let ticket = self.enter("perform", container, true)?;
+        let done = self.exec_now(container, &job.command, Duration::ZERO);
+        if let Ok(result) = &done {
+            talk(&result.stdout);
+        }
+        ticket.leave(done)
+    }
+
+    /// Here a command has ended before anybody could die.
+    async fn end_commands(&self, container: &str, _command: &[String]) -> Result<u64, EngineError> {
+        let ticket = self.enter("end_commands", container, true)?;
+        ticket.leave(Ok(0))
+    }
+
     async fn logs(&self, container: &str, lines: u32) -> Result<String, EngineError> {
         let ticket = self.enter("logs", container, false)?;
         let state = self.state();
@@ -226,7 +248,7 @@ impl ContainerEngine for FakeEngine {
     ) -> Result<Answer, EngineError> {
         let changes = !matches!(request, PorterRequest::List { .. });
         // What was set aside is nobody's data any more: it is deleted beside a running app.
-        let touches_data = changes && !matches!(request, PorterRequest::Drop { .. });
+        let touches_data = changes && !matches!(request, PorterRequest::Drop { .. } | PorterRequest::Remove { .. });
         let ticket = self.enter("porter", container, changes)?;
         let mut request = request.clone();
         let root = match &mut request {
@@ -235,6 +257,7 @@ impl ContainerEngine for FakeEngine {
             | PorterRequest::Recall { root, .. }
             | PorterRequest::Settle { root, .. }
             | PorterRequest::Back { root, .. }
+            | PorterRequest::Remove { root, .. }
             | PorterRequest::Drop { root, .. } => root,
         };
         let mounts = helper_mounts(mounts);

@@ -12,6 +12,7 @@
 //! logs                what the container's log tells although all answers        pure
 //! in_browser          which deployed pages are opened in a browser                pure
 //! query, execution    the queries that the configuration names                  by HTTP, and pure
+//! hot                 a backup by its own tool while it runs, read to its end   by exec
 //! sources             whether data sources connect, where that is wanted        by HTTP
 //! adapt, keys         the data of one in the place of another, and whether its keys came along
 //! ```
@@ -21,6 +22,7 @@ mod answer;
 mod api;
 mod client;
 mod execution;
+mod hot;
 mod in_browser;
 mod keys;
 mod listing;
@@ -54,6 +56,7 @@ use crate::engine::{ContainerEngine, ContainerView, Listing};
 use crate::instance::adapt::{Adapted, KeyProof, Taken};
 use crate::instance::files::read_file;
 use crate::instance::gate::ReadyOptions;
+use crate::instance::hot::Hot;
 use crate::instance::{Cleanliness, InstanceAdapter, InstanceError, NoWay, Survey};
 use crate::model::chain::chain;
 use crate::model::checkpoints;
@@ -328,6 +331,10 @@ impl InstanceAdapter for Appsmith {
 
     async fn prove_keys(&self) -> Result<KeyProof, InstanceError> {
         keys::prove(&self.api).await.map_err(|error| self.failed("test a data source", error))
+    }
+
+    fn hot(&self) -> Option<&dyn Hot> {
+        Some(self)
     }
 
     fn hops(&self, from: &Version, to: &Version) -> Result<Vec<Version>, NoWay> {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::ids::SnapshotId;
-use crate::model::manifest::{Manifest, Reason};
+use crate::model::manifest::{Manifest, Mode, Reason};
 
 /// How long an upgrade counts as recent: the days in which "put it back" means "to before the upgrade".
 const RECENT: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -162,7 +162,9 @@ fn latest(newest_first: &[&Manifest], now: Timestamp, why: &str) -> Result<Choic
     let none = || {
         NoChoice::NoneFits("no verified snapshot of it was taken while its checks passed; name one by its id".into())
     };
-    let found = newest_first.iter().find(fits).ok_or_else(none)?;
+    // One that is of several moments only where there is no other.
+    let cold = newest_first.iter().filter(fits).find(|manifest| manifest.mode == Mode::Cold);
+    let found = cold.or_else(|| newest_first.iter().find(fits)).ok_or_else(none)?;
     let mut choice = made(found, why, now);
     for passed_over in newest_first.iter().take_while(|manifest| manifest.sequence > found.sequence) {
         choice.warnings.push(format!("{} is newer, but {}", passed_over.id, unfit(passed_over)));
@@ -175,7 +177,9 @@ fn made(manifest: &Manifest, why: &str, now: Timestamp) -> Choice {
     if !manifest.healthy || manifest.verified_at.is_none() {
         warnings.push(format!("{} {}", manifest.id, unfit(manifest)));
     }
-    if !manifest.clean {
+    if manifest.mode == Mode::Hot {
+        warnings.push(format!("{} {HOT}", manifest.id));
+    } else if !manifest.clean {
         warnings.push(format!("{} was read although the app had not shut down cleanly", manifest.id));
     }
     if taken(manifest).is_some_and(|at| at > now) {
@@ -184,9 +188,15 @@ fn made(manifest: &Manifest, why: &str, now: Timestamp) -> Choice {
     Choice { id: manifest.id.clone(), why: why.to_owned(), warnings }
 }
 
+/// What a person should know of a hot snapshot.
+const HOT: &str = "was taken while the instance ran: its database and Git are not of one moment";
+
 fn unfit(manifest: &Manifest) -> String {
     if manifest.verified_at.is_none() {
         return "was never verified".into();
+    }
+    if manifest.mode == Mode::Hot && manifest.healthy {
+        return HOT.into();
     }
     let because = manifest.unhealthy_because.as_deref().unwrap_or("its checks did not pass");
     format!("was taken while the instance was unhealthy: {because}")
@@ -230,6 +240,7 @@ mod tests {
             taken_at: taken_at.into(),
             run: RunId::new(format!("upgrade-{sequence}")).unwrap(),
             reason: Reason::Manual,
+            mode: Mode::Cold,
             container: "app".into(),
             image: ImageRecord {
                 id: ImageId::new(format!("sha256:{}", "a".repeat(64))).unwrap(),
@@ -295,6 +306,28 @@ mod tests {
         assert_eq!(sequence, 1, "never one from after the upgrade that is to be put back");
         assert!(warnings[0].contains("its page fails"), "{warnings:?}");
         assert!(pick(&Selector::Auto, &[unhealthy(manual(1, OLD))], UpgradeState::Unknown).is_err());
+    }
+
+    #[test]
+    fn one_that_was_taken_while_it_ran_is_chosen_only_where_no_other_fits() {
+        let hot = |manifest: Manifest| Manifest { mode: Mode::Hot, clean: false, ..manifest };
+        let all = [manual(1, OLD), hot(manual(2, LATER))];
+        for selector in [Selector::Auto, Selector::Latest] {
+            let (sequence, warnings) = pick(&selector, &all, UpgradeState::Unknown).unwrap();
+            assert_eq!((sequence, warnings.len()), (1, 1));
+            assert!(warnings[0].starts_with("00000002 is newer, but was taken while"), "{warnings:?}");
+            let (sequence, warnings) = pick(&selector, &all[1..], UpgradeState::Unknown).unwrap();
+            assert_eq!((sequence, warnings.len()), (2, 1));
+            assert!(warnings[0].contains("not of one moment"), "{warnings:?}");
+        }
+    }
+
+    /// P10.
+    #[test]
+    fn a_manifest_that_says_nothing_of_its_mode_is_cold() {
+        let text = serde_json::to_value(manual(1, OLD)).unwrap();
+        assert!(text.get("mode").is_none(), "older versions read it, too");
+        assert_eq!(serde_json::from_value::<Manifest>(text).unwrap().mode, Mode::Cold);
     }
 
     /// NC-AIO#4471: an empty name was taken for the first snapshot that there was.

@@ -11,7 +11,7 @@ use crate::engine::{Answer, HelperMount, PorterRequest};
 use crate::model::definition::{Definition, Mount, MountSource};
 use crate::model::ids::SnapshotId;
 use crate::model::layout::{self, helper_target};
-use crate::model::manifest::{Manifest, PartRecord};
+use crate::model::manifest::{Manifest, Mode, PartRecord};
 use crate::model::part::{PartPlan, cover_of, mounts_of};
 use crate::ops::notes::Notes;
 use crate::stream;
@@ -91,6 +91,8 @@ impl Step<Notes> for VerifySnapshot {
             let (bytes, entries) = records.fold((0_u64, 0_u64), |sum, part| {
                 (sum.0.saturating_add(part.plain_bytes), sum.1.saturating_add(part.entries))
             });
+            // A dump is packed; loaded, and unpacked beside that, it is a few times as large.
+            let bytes = if manifest.mode == Mode::Hot { bytes.saturating_mul(4) } else { bytes };
             let needed_bytes = bytes.saturating_add(bytes / 20);
             let (instance, source_text) = (self.at.instance.clone(), mount.source.to_string());
             if listing.free_bytes < needed_bytes {
@@ -150,6 +152,9 @@ impl Step<Notes> for Aside {
             // Whatever is to come back must find its place empty.
             since.extend(recall(&self.at, cx, notes)?.parts);
         }
+        if manifest.mode == Mode::Hot {
+            since.push(super::load::replaced(&self.at, &manifest)?);
+        }
         let data = data_mounts(&definition.mounts, &manifest)?;
         let sources: Vec<MountSource> = data.iter().map(|(_, source)| source.clone()).collect();
         self.at.nobody_else_writes(&sources).await?;
@@ -158,7 +163,7 @@ impl Step<Notes> for Aside {
     }
 
     async fn undo(&self, cx: &RunCx, notes: &Notes) -> Result<(), StepError> {
-        self.at.rests_on(cx, &["start", "create"], "its data may be in use")?;
+        self.at.rests_on(cx, &["start", "create", "load"], "its data may be in use")?;
         // An earlier try may have ended with the old container running.
         self.at.hold_still().await?;
         let (manifest, definition) = fetched(&self.at, cx, notes)?;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{At, sources};
-use crate::engine::{ContainerView, EngineError, HelperMount, Listing, PorterRequest};
+use crate::engine::{ContainerState, ContainerView, EngineError, HelperMount, Listing, PorterRequest};
 use crate::instance::NoWay;
 use crate::model::definition::{Definition, MountSource};
 use crate::model::ids::InstanceName;
@@ -30,6 +30,8 @@ pub struct Look {
 pub enum Purpose {
     /// Its container must be there.
     Snapshot,
+    /// Its container must run, and its app have a tool for that.
+    HotSnapshot,
     /// It must be well, and have room to be rolled back.
     Upgrade {
         /// It need not be well.
@@ -49,6 +51,32 @@ pub enum NotFit {
         instance: InstanceName,
         /// Its name.
         container: String,
+    },
+    /// It does not run.
+    #[error("`{instance}` does not run, so it cannot be snapshotted while it runs")]
+    NotRunning {
+        /// Which.
+        instance: InstanceName,
+    },
+    /// Its app cannot do that.
+    #[error("`{instance}` cannot be snapshotted while it runs: its app has no tool that Tidegate knows")]
+    NoHotTool {
+        /// Which.
+        instance: InstanceName,
+    },
+    /// The archive of its tool would not fit beside its data.
+    #[error(
+        "{source_text} of `{instance}` has {free_bytes} bytes free, and a backup by its own tool needs {needed_bytes}"
+    )]
+    NoRoomForArchive {
+        /// Which.
+        instance: InstanceName,
+        /// The volume or folder.
+        source_text: String,
+        /// What is there.
+        free_bytes: u64,
+        /// What is needed.
+        needed_bytes: u64,
     },
     /// It is not well already.
     #[error("`{instance}` is not healthy, so an upgrade could not be judged: {reason}")]
@@ -154,7 +182,10 @@ impl Step<Notes> for Look {
             return Err(Box::new(NotFit::NoContainer { instance: at.instance.clone(), container }));
         };
         let upgrades = matches!(self.purpose, Purpose::Upgrade { .. });
-        if view.auto_remove {
+        if self.purpose == Purpose::HotSnapshot && view.state != ContainerState::Running {
+            return Err(Box::new(NotFit::NotRunning { instance: at.instance.clone() }));
+        }
+        if view.auto_remove && self.purpose != Purpose::HotSnapshot {
             return Err(Box::new(NotFit::AutoRemove { container }));
         }
         let target = notes.of(&at.instance).target.and_then(|target| target.version);
@@ -227,7 +258,9 @@ impl Look {
         let definition = at.engine().definition(at.container()).await?;
         let image = at.engine().image(view.image_id.as_str()).await?;
         let listings = survey(at, cx, view, self.purpose == Purpose::Restore).await?;
-        let parts = match adapter.parts(view, &listings) {
+        let hot = self.purpose == Purpose::HotSnapshot;
+        let parts = if hot { at.hot()?.parts(view, &listings) } else { adapter.parts(view, &listings) };
+        let parts = match parts {
             Ok(parts) => parts,
             // A restore must work on data that is torn or foreign; its parts come from the snapshot.
             Err(error) if self.purpose == Purpose::Restore => {
@@ -236,13 +269,14 @@ impl Look {
             }
             Err(error) => return Err(error.into()),
         };
-        self.preflight(cx, &definition, &parts, target).await?;
+        self.preflight(cx, &definition, &parts, &listings, target).await?;
         let label = image.as_ref().and_then(|image| image.labels.get("org.opencontainers.image.version"));
         let by_label = label.and_then(|text| Version::parse(text).ok());
         let (observation, unhealthy_because) = if view.is_up() {
             let album = FolderAlbum::begin(&at.tools.state.pictures(&cx.run, &at.instance), Moment::Before).await;
             // A snapshot is not judged, so nobody would look at its pictures.
-            let album: &dyn Album = if self.purpose == Purpose::Snapshot { &NoAlbum } else { &album };
+            let judged = !matches!(self.purpose, Purpose::Snapshot | Purpose::HotSnapshot);
+            let album: &dyn Album = if judged { &album } else { &NoAlbum };
             match adapter.observe(at.engine(), Some(album)).await {
                 Ok(seen) => (Some(seen.clone()), seen.first_failure()),
                 // An engine that did not answer says nothing about the app. A restore needs neither.
@@ -281,6 +315,7 @@ impl Look {
         cx: &RunCx,
         definition: &Definition,
         parts: &[PartPlan],
+        listings: &[(String, Listing)],
         target: Option<&Version>,
     ) -> Result<(), StepError> {
         let at = &self.at;
@@ -302,7 +337,10 @@ impl Look {
             sources.map(|mount| HelperMount { source: mount.source.clone(), writable: false }).collect();
         at.engine().remove(&helper).await?;
         at.engine().open_helper(&helper, &mounts, &at.labels(&cx.run, "helper")).await?;
-        let asked = at.adapter()?.preflight(at.engine(), &helper, &destinations, target).await;
+        let asked = match self.purpose {
+            Purpose::HotSnapshot => at.hot()?.preflight(at.engine(), &helper, &destinations, listings).await,
+            _ => at.adapter()?.preflight(at.engine(), &helper, &destinations, target).await,
+        };
         at.engine().remove(&helper).await?;
         Ok(asked?)
     }

@@ -10,7 +10,7 @@ use crate::instance::Cleanliness;
 use crate::model::definition::MountSource;
 use crate::model::ids::{RunId, SnapshotId};
 use crate::model::layout::{self, helper_target};
-use crate::model::manifest::{FORMAT, Manifest, Reason};
+use crate::model::manifest::{FORMAT, Manifest, Mode, Reason};
 use crate::model::part::{PartPlan, mounts_of};
 use crate::ops::history;
 use crate::ops::notes::{Before, Notes, SnapshotNotes};
@@ -40,7 +40,8 @@ impl Step<Notes> for Read {
         at.still_rests(notes).await?;
         let plans = notes.of(&at.instance).parts.unwrap_or_else(|| before.parts.clone());
         let id = new_id()?;
-        let taken_at = cx.now();
+        let hot = notes.of(&at.instance).hot;
+        let taken_at = hot.as_ref().and_then(|hot| hot.taken_at.clone()).unwrap_or_else(|| cx.now());
         let destinations = mounts_of(&plans);
         let mounts: Vec<HelperMount> =
             sources(&before, &destinations).into_iter().map(|source| HelperMount { source, writable: false }).collect();
@@ -51,7 +52,9 @@ impl Step<Notes> for Read {
         at.engine().open_helper(&helper, &mounts, &at.labels(&cx.run, "helper")).await?;
         let adapter = at.adapter()?;
         let data_format = adapter.data_format(at.engine(), &helper, &destinations).await?;
-        let meter = Meter::new(cx, &format!("read {}", at.instance), covered_bytes(&before));
+        // Of a hot one hardly anything is known before: the archive's size is that of no place.
+        let total = if hot.is_some() { 0 } else { covered_bytes(&before) };
+        let meter = Meter::new(cx, &format!("read {}", at.instance), total);
         let mut parts = Vec::new();
         for plan in &plans {
             let index = destinations.iter().position(|destination| *destination == plan.mount).unwrap_or_default();
@@ -265,6 +268,7 @@ fn manifest(
         taken_at: snapshot.taken_at,
         run: cx.run.clone(),
         reason: reason.clone(),
+        mode: if known.hot.is_some() { Mode::Hot } else { Mode::Cold },
         container: at.container().to_owned(),
         image: before.image,
         version: before.version,

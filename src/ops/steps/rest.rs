@@ -181,6 +181,9 @@ async fn stand_in(at: &At, cx: &RunCx, notes: &Notes) -> Result<&'static str, St
         if failed("create") {
             return Err("the container that is there belongs to a newer image, and the data to the old one".into());
         }
+        if failed("load") {
+            return Err("the container that loads an archive may still run on the data".into());
+        }
         if failed("set aside") {
             for source in &mounts {
                 at.porter(cx, source, &PorterRequest::Back { root: helper_target(0), run: cx.run.to_string() }).await?;

@@ -40,6 +40,13 @@ pub async fn test(lab: &Lab, report: &mut Report) {
     let unknown = exec(name, &["appsmithctl", "no-such-command"]).await;
     let unknown = unknown.and_then(|said| expect(said.code == 0, || format!("exit code {}", said.code)));
     report.test("B.2", "an unknown command of appsmithctl exits 0", unknown);
+    if lab.options.may_make_backups && !lab.options.read_only {
+        if lab.since(1, 10, 0) {
+            backup(lab, name, report).await;
+        } else {
+            report.observe("B.3", "before v1.10 a backup stops the backend, so none is taken");
+        }
+    }
     if let Ok(health) = inspect(name, "{{with .State.Health}}{{.Status}}{{end}}").await {
         report.observe("A.7", format!("the engine says {health:?} of an instance that answers"));
     }
@@ -88,4 +95,53 @@ async fn programs(lab: &Lab, name: &str) -> Result<(), String> {
 
 fn same_version(lab: &Lab, found: &str) -> Result<(), String> {
     expect(Version::read(found) == Some(lab.version), || format!("{found:?} in place of {}", lab.options.version))
+}
+
+/// B.2, B.3: nothing is stopped and nothing is changed but for one archive, which stays: only its owner may delete it.
+async fn backup(lab: &Lab, name: &str, report: &mut Report) {
+    let set = exec(name, &["appsmithctl", "check-replica-set"]).await;
+    let set = set.and_then(|said| expect(said.code == 0, || format!("exit code {}", said.code)));
+    report.test("B.2", "check-replica-set exits 0", set);
+    let up_before = programs_up(name).await;
+    let Some(archive) = report.test("B.3", "backup exits 0 and names an archive", take_backup(name).await) else {
+        return;
+    };
+    report.test("B.3", "a backup is named by its moment", named_by_moment(&archive));
+    let same = match (up_before, programs_up(name).await) {
+        (Ok(before), Ok(after)) => expect(before == after, || format!("{before:?} ran before and {after:?} after")),
+        (Err(why), _) | (_, Err(why)) => Err(why),
+    };
+    report.test("B.3", "a backup restarts no program", same);
+    // Before that, a restore asks, and starts the backend whatever is answered.
+    if lab.since(2, 4, 1) {
+        let words = ["appsmithctl", "restore", "--non-interactive", "--backup-file=no-such-file.tar.gz"];
+        let refused =
+            exec(name, &words).await.and_then(|said| expect(said.code == 1, || format!("exit code {}", said.code)));
+        report.test("B.6", "an archive that is not there is exit 1", refused);
+    }
+}
+
+async fn take_backup(name: &str) -> Result<String, String> {
+    let said = exec(name, &["appsmithctl", "backup", "--non-interactive"]).await?;
+    expect(said.code == 0, || format!("exit code {}", said.code))?;
+    let path = said.out.split_whitespace().rfind(|word| word.contains("/data/backup/appsmith-backup-"));
+    path.map(str::to_owned).ok_or_else(|| format!("it names none: {}", said.out))
+}
+
+/// `…/appsmith-backup-2024-01-08T10-11-12.345Z.tar.gz`
+fn named_by_moment(path: &str) -> Result<(), String> {
+    let moment = path.strip_prefix("/appsmith-stacks/data/backup/appsmith-backup-");
+    let moment = moment.and_then(|rest| rest.strip_suffix("Z.tar.gz")).unwrap_or_default();
+    let shape: String = moment.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    expect(shape == "0000-00-00T00-00-00.000", || format!("it is {path}"))
+}
+
+/// The processes of the programs that a backup could stop.
+async fn programs_up(name: &str) -> Result<Vec<String>, String> {
+    let said = exec(name, &["supervisorctl", "status", "backend", "rts", "mongodb"]).await?;
+    let pid = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.iter().position(|word| *word == "pid").and_then(|at| Some(format!("{} {}", words[0], words.get(at + 1)?)))
+    };
+    Ok(said.out.lines().filter_map(pid).collect())
 }

@@ -44,6 +44,8 @@ pub struct Options {
     pub read_only: bool,
     /// Make an account, which stays.
     pub may_make_accounts: bool,
+    /// Take a backup with Appsmith's own tool. Its archive stays; of more than four the tool itself deletes the oldest.
+    pub may_make_backups: bool,
     /// Queries that may be run, as `APP/QUERY`. They must need no value from the page.
     pub safe_queries: Vec<String>,
 }

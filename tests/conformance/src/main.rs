@@ -32,6 +32,9 @@ struct Args {
     /// An account may be made to test roles; it stays
     #[arg(long, conflicts_with = "read_only")]
     accounts: bool,
+    /// A backup may be taken by Appsmith's own tool; its archive stays, and of more than four the tool deletes the oldest
+    #[arg(long, conflicts_with = "read_only", requires = "container")]
+    backups: bool,
     /// A query that may be run, and needs no value of its page; may be repeated
     #[arg(long, value_name = "APP/QUERY")]
     safe_query: Vec<String>,
@@ -69,6 +72,7 @@ fn run(args: Args) -> Result<ExitCode, String> {
         login,
         read_only: args.read_only,
         may_make_accounts: args.accounts,
+        may_make_backups: args.backups,
         safe_queries: args.safe_query,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

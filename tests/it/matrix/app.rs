@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use futures::TryStreamExt;
 use tidegate::engine::fake::{ExecOutcome, FakeContainer, FakeImage, StartOutcome};
 use tidegate::engine::{ContainerEngine, ContainerState, ContainerView, EngineError, Listing};
+use tidegate::instance::hot::Hot;
 use tidegate::instance::{Cleanliness, InstanceAdapter, InstanceError, NoWay, Survey};
 use tidegate::model::ids::{InstanceName, PartName};
 use tidegate::model::observation::{Observation, Seen, SeenResult};
@@ -62,6 +63,13 @@ pub fn image(release: &'static str, manner: Manner, tell: &Tell) -> FakeImage {
                     let unwell = asked.unwell.lock().unwrap().contains(&container.image_ref);
                     let code = i64::from(unwell || manner == Manner::FailsChecks);
                     return ExecOutcome::ends(code, "", "not well");
+                }
+                Some("archive") => {
+                    let (name, rows) = (super::hot::new_name(), container.path("/data/db/rows").unwrap());
+                    let folder = container.path(super::hot::FOLDER).unwrap();
+                    fs::create_dir_all(&folder).unwrap();
+                    fs::write(folder.join(&name), fs::read_to_string(rows).unwrap()).unwrap();
+                    return ExecOutcome::ends(0, &name, "");
                 }
                 _ => return ExecOutcome::ends(127, "", ""),
             }
@@ -125,7 +133,7 @@ impl App {
     }
 }
 
-fn part(name: &str, mount: &str, include: &str) -> PartPlan {
+pub(super) fn part(name: &str, mount: &str, include: &str) -> PartPlan {
     let cover = Cover { include: vec![include.into()], exclude: Vec::new() };
     PartPlan { name: PartName::new(name).unwrap(), mount: mount.into(), cover }
 }
@@ -243,6 +251,10 @@ impl InstanceAdapter for App {
         note(READY_CHECK, runs);
         note("health", runs && self.ask(engine, "health").await? == 0);
         Ok(seen)
+    }
+
+    fn hot(&self) -> Option<&dyn Hot> {
+        Some(self)
     }
 
     fn hops(&self, _from: &Version, to: &Version) -> Result<Vec<Version>, NoWay> {

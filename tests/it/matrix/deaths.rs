@@ -20,7 +20,7 @@ pub fn live_on(world: &World, mut next: impl FnMut() -> Life) {
 
 pub fn expected(workflow: Workflow) -> Outcome {
     match workflow {
-        Workflow::Snapshot | Workflow::RestoreGone | Workflow::Clone => Outcome::Completed,
+        Workflow::Snapshot | Workflow::HotSnapshot | Workflow::RestoreGone | Workflow::Clone => Outcome::Completed,
         Workflow::Restore { well: true } | Workflow::Undo { well: true } => Outcome::Completed,
         Workflow::Upgrade(Manner::Good) => Outcome::Completed,
         Workflow::Upgrade(_) | Workflow::Restore { well: false } | Workflow::Undo { well: false } => {
@@ -31,7 +31,7 @@ pub fn expected(workflow: Workflow) -> Outcome {
 
 #[test]
 fn without_a_death_every_workflow_ends_as_it_should() {
-    for workflow in WORKFLOWS {
+    for workflow in WORKFLOWS.into_iter().chain([Workflow::HotSnapshot]) {
         let mut world = World::new(workflow);
         let life = Life::quiet();
         let end = world.begin(&life);
@@ -150,6 +150,7 @@ macro_rules! deaths {
 
 deaths! {
     snapshot: Snapshot;
+    hot_snapshot: HotSnapshot;
     upgrade: Upgrade(Manner::Good);
     upgrade_that_fails_its_checks: Upgrade(Manner::FailsChecks);
     upgrade_that_ends: Upgrade(Manner::Ends);

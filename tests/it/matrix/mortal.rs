@@ -11,8 +11,8 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use tidegate::engine::fake::FakeEngine;
 use tidegate::engine::{
-    Answer, ContainerEngine, ContainerView, EngineError, EngineInfo, ExecResult, HelperMount, ImageView, Labels,
-    LockAnswer, LockOwner, PorterRequest,
+    Answer, ContainerEngine, ContainerView, EngineError, EngineInfo, ExecResult, HelperMount, ImageView, Job, Labels,
+    LockAnswer, LockOwner, PorterRequest, Talk,
 };
 use tidegate::model::definition::{Definition, MountSource, RestartPolicy};
 use tidegate::model::ids::ImageId;
@@ -22,6 +22,7 @@ use tidegate::store::memory::MemoryStore;
 use tidegate::store::{ObjectInfo, ObjectStore, PutReceipt, StoreError};
 use tidegate::stream::{ByteStream, StreamError};
 use tidegate::workflow::{FileJournal, Journal, JournalError, Record};
+use tokio_util::sync::CancellationToken;
 
 use super::life::{Act, Kind, Life, When};
 
@@ -125,6 +126,19 @@ impl ContainerEngine for MortalEngine {
         let what = format!("exec {container} {}", command.join(" "));
         self.around(what, changes, self.inner.exec(container, command, limit)).await
     }
+    async fn perform(
+        &self,
+        container: &str,
+        job: &Job,
+        talk: Talk<'_>,
+        stop: &CancellationToken,
+    ) -> Result<ExecResult, EngineError> {
+        let what = format!("perform {container} {}", job.command.join(" "));
+        self.around(what, true, self.inner.perform(container, job, talk, stop)).await
+    }
+    async fn end_commands(&self, container: &str, command: &[String]) -> Result<u64, EngineError> {
+        self.around(format!("end_commands {container}"), true, self.inner.end_commands(container, command)).await
+    }
     async fn logs(&self, container: &str, lines: u32) -> Result<String, EngineError> {
         self.around(format!("logs {container}"), false, self.inner.logs(container, lines)).await
     }
@@ -187,6 +201,7 @@ fn verb(request: &PorterRequest) -> &'static str {
         PorterRequest::Recall { .. } => "recall",
         PorterRequest::Settle { .. } => "settle",
         PorterRequest::Back { .. } => "back",
+        PorterRequest::Remove { .. } => "remove",
         PorterRequest::Drop { .. } => "drop",
     }
 }

@@ -14,6 +14,7 @@ use tidegate::instance::InstanceAdapter;
 use tidegate::model::definition::{Mount, MountSource};
 use tidegate::model::ids::{InstanceName, RunId};
 use tidegate::model::layout::lock_container;
+use tidegate::model::manifest::Mode;
 use tidegate::model::plan::choose::Selector;
 use tidegate::ops::notes::Notes;
 use tidegate::ops::run::{self, Plan, RunError, RunReport};
@@ -39,7 +40,7 @@ thread_local! {
 }
 
 /// A clock of this thread's own, which goes on by a second whenever it is looked at.
-fn now() -> Timestamp {
+pub fn now() -> Timestamp {
     let seconds = SECONDS.get() + 1;
     SECONDS.set(seconds);
     Timestamp::from_second(seconds).unwrap()
@@ -50,6 +51,8 @@ fn now() -> Timestamp {
 pub enum Workflow {
     /// A snapshot of staging.
     Snapshot,
+    /// A snapshot of staging while it runs.
+    HotSnapshot,
     /// An upgrade of both, to an image of that manner.
     Upgrade(Manner),
     /// Production, which was upgraded and is in use, back to before its upgrade; and whether that passes its checks.
@@ -153,7 +156,7 @@ impl World {
         let store = MemoryStore::default();
         runtime.block_on(Repository::open_or_init(Arc::new(store.clone()))).unwrap();
         let state = StateDir::open(&root.path().join("state")).unwrap();
-        let plan = snapshot_plan("staging");
+        let plan = snapshot_plan("staging", Mode::Cold);
         let mut world = Self {
             _root: root,
             runtime,
@@ -206,7 +209,13 @@ impl World {
             self.after.insert(target.into(), old);
         }
         self.plan = match self.workflow {
-            Workflow::Snapshot => snapshot_plan("staging"),
+            Workflow::Snapshot => snapshot_plan("staging", Mode::Cold),
+            Workflow::HotSnapshot => {
+                let theirs = self.folders("staging").0.join(super::hot::THEIRS);
+                std::fs::create_dir_all(theirs.parent().unwrap()).unwrap();
+                std::fs::write(theirs, "precious").unwrap();
+                snapshot_plan("staging", Mode::Hot)
+            }
             Workflow::Upgrade(_) => {
                 Plan::Upgrade(self.runtime.block_on(upgrade::plan(&tools, "v2.0", None, false, None)).unwrap())
             }
@@ -275,6 +284,7 @@ impl World {
                 evidence_max_age: SignedDuration::from_hours(24),
                 approval: Vec::new(),
                 approval_max_age: SignedDuration::from_hours(1),
+                snapshot_mode: Default::default(),
                 compression_level: 1,
                 keep_aside: SignedDuration::from_hours(24 * 14),
                 empty_cache: false,
@@ -389,11 +399,12 @@ pub fn back(instance: &str, of: Option<&str>) -> restore::Wanted {
     restore::Wanted { instance: name(instance), of: of.map(name), selector, no_checks: false }
 }
 
-fn snapshot_plan(instance: &str) -> Plan {
+fn snapshot_plan(instance: &str, mode: Mode) -> Plan {
     Plan::Snapshot(snapshot::SnapshotPlan {
         instance: InstanceName::new(instance).unwrap(),
         container: format!("app-{instance}"),
         reason: tidegate::model::manifest::Reason::Manual,
+        mode,
         tags: Vec::new(),
     })
 }

@@ -118,3 +118,25 @@ async fn a_restore_whose_keys_do_not_open_the_data_is_rolled_back() {
     assert!(site.content().await.is(&before), "{:?}", site.content().await.changed(&before));
     pair.run(&["restore", "staging", &id, "--yes", "--no-checks"]).await.expect(0);
 }
+
+/// A snapshot that was taken while production ran: its archive is loaded with production's keys and staging's settings.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hot_snapshot_of_production_comes_to_staging_as_well() {
+    let pair = Pair::start("hot-clone", Make { both: true, own_data: true, ..Make::default() }).await;
+    let (staging, production) = (&pair.staging, &pair.production);
+    set(staging, "APPSMITH_MAIL_HOST=mail.staging").await;
+    let of_production = file(production, SETTINGS).await.unwrap();
+    let taken = pair.run(&["snapshot", "production", "--mode", "hot", "--json"]).await.expect(0);
+    let id = taken.json()["snapshot"]["id"].as_str().expect("an id").to_owned();
+    pair.run(&["restore", "production", &id, "--as", "staging", "--yes"]).await.expect(0);
+    staging.is_well().await;
+    let after = file(staging, SETTINGS).await.unwrap();
+    for name in ["APPSMITH_ENCRYPTION_PASSWORD", "APPSMITH_ENCRYPTION_SALT"] {
+        assert_eq!(value(&after, name), value(&of_production, name), "{name}");
+    }
+    assert_eq!(value(&after, "APPSMITH_MAIL_HOST"), "mail.staging");
+    let told = pair.run(&["logs", "restore-"]).await.expect(0).stdout;
+    assert!(told.contains("its keys open its data: data source `"), "{told}");
+    assert!(sessions(staging).await.is_disjoint(&sessions(production).await));
+    pair.nothing_is_left(staging).await;
+}

@@ -54,7 +54,7 @@ const POINTS: &[(&str, &str, Option<Side>)] = &[
 ];
 
 /// Some of `points`, or all of them under TIDEGATE_TEST_FULL=1. The seed is printed; TIDEGATE_TEST_SEED takes it.
-fn sample<T: Clone>(points: &[T], count: usize) -> Vec<T> {
+pub(super) fn sample<T: Clone>(points: &[T], count: usize) -> Vec<T> {
     use rand::SeedableRng;
     use rand::seq::IndexedRandom;
     if std::env::var("TIDEGATE_TEST_FULL").is_ok_and(|full| full == "1") {

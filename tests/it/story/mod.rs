@@ -13,6 +13,7 @@ mod evidence;
 mod field;
 mod fit;
 mod full;
+mod hot;
 mod input;
 mod interrupt;
 pub mod journal;

@@ -33,6 +33,18 @@ pub const BAD: &str = "v2.2";
 pub const EXITS: &str = "v2.3";
 /// Migrates, and never becomes ready.
 pub const NEVER_READY: &str = "v2.4";
+/// As [`OLD`]; its own backup takes its time.
+pub const SLOW_BACKUP: &str = "v1.98-slow";
+/// As [`OLD`]; its own backup is cut off, and says that all is well.
+pub const CUT_BACKUP: &str = "v1.98-cut";
+/// As [`OLD`]; its own restore fails half way.
+pub const FAILS_TO_LOAD: &str = "v1.98-fails";
+/// As [`OLD`]; its own restore does nothing and ends with 0.
+pub const LOADS_NOTHING: &str = "v1.98-lies";
+/// Its own backup has its members in a folder.
+pub const FOLDER_BACKUP: &str = "v1.50";
+/// Its own backup stops the backend.
+pub const STOPPING_BACKUP: &str = "v1.9.20";
 /// Refuses a docker.env with shell expressions.
 pub const STRICT: &str = "v2.5.1";
 /// As [`OLD`], but its keys do not open what its data sources have stored.
@@ -41,6 +53,12 @@ pub const LOCKED: &str = "v1.98.1";
 /// The images by tag.
 const IMAGES: &[(&str, &[&str])] = &[
     (OLD, &[]),
+    (SLOW_BACKUP, &["--broken", "slow-backup:6"]),
+    (CUT_BACKUP, &["--broken", "dump-cut"]),
+    (FAILS_TO_LOAD, &["--broken", "restore-fails"]),
+    (LOADS_NOTHING, &["--broken", "restore-lies"]),
+    (FOLDER_BACKUP, &[]),
+    (STOPPING_BACKUP, &[]),
     (GOOD, &["--format", "7"]),
     (BAD, &["--format", "7", "--broken", "app:Orders"]),
     (EXITS, &["--format", "7", "--broken", "exit"]),

@@ -46,6 +46,20 @@ pub enum Broken {
     SlowStop(f64),
     /// `slow-mongod`: mongod needs longer than supervisord gives it, so it is killed and its data is unclean.
     SlowMongod,
+    /// `dump-cut`: a backup holds only the beginning of its dump, and succeeds.
+    DumpCut,
+    /// `backup-fails`: taking a backup fails after the dump.
+    BackupFails,
+    /// `backup-lies`: a backup says that it is done, and nothing was made.
+    BackupLies,
+    /// `backup-full`: there is too little room for a backup.
+    BackupFull,
+    /// `slow-backup:SECS`: a backup takes that much longer before its archive is whole, in real seconds.
+    SlowBackup(f64),
+    /// `restore-fails`: loading a backup's dump fails half way.
+    RestoreFails,
+    /// `restore-lies`: a restore does nothing and exits 0.
+    RestoreLies,
     /// `noisy-…`: nothing is broken, and not everything is as before. No check may fail for it.
     Noisy(Noisy),
 }
@@ -97,7 +111,7 @@ const SPOILS: [(&str, Spoil); 8] = [
 ];
 
 /// The kinds that are one word.
-const WORDS: [(&str, Broken); 13] = [
+const WORDS: [(&str, Broken); 19] = [
     ("blank-page", Broken::BlankPage),
     ("console-error", Broken::ConsoleError),
     ("missing-asset", Broken::MissingAsset),
@@ -107,6 +121,12 @@ const WORDS: [(&str, Broken); 13] = [
     ("health-flap", Broken::HealthFlap),
     ("login", Broken::Login),
     ("slow-mongod", Broken::SlowMongod),
+    ("dump-cut", Broken::DumpCut),
+    ("backup-fails", Broken::BackupFails),
+    ("backup-lies", Broken::BackupLies),
+    ("backup-full", Broken::BackupFull),
+    ("restore-fails", Broken::RestoreFails),
+    ("restore-lies", Broken::RestoreLies),
     ("noisy-slow", Broken::Noisy(Noisy::Slow)),
     ("noisy-extra", Broken::Noisy(Noisy::Extra)),
     ("noisy-order", Broken::Noisy(Noisy::Order)),
@@ -138,6 +158,7 @@ impl FromStr for Broken {
             "restart-loop" => Ok(Self::RestartLoop(name()?)),
             "slow-start" => Ok(Self::SlowStart(seconds(argument)?)),
             "slow-stop" => Ok(Self::SlowStop(seconds(argument)?)),
+            "slow-backup" => Ok(Self::SlowBackup(seconds(argument)?)),
             "slow-query" => {
                 let (name, secs) = argument.rsplit_once(':').ok_or("slow-query needs a name and seconds")?;
                 Ok(Self::SlowQuery(name.to_owned(), seconds(secs)?))
@@ -162,6 +183,7 @@ impl fmt::Display for Broken {
             Self::RestartLoop(program) => write!(f, "restart-loop:{program}"),
             Self::SlowStart(seconds) => write!(f, "slow-start:{seconds}"),
             Self::SlowStop(seconds) => write!(f, "slow-stop:{seconds}"),
+            Self::SlowBackup(seconds) => write!(f, "slow-backup:{seconds}"),
             Self::Spoil(spoil, name) => {
                 let word = SPOILS.iter().find(|(_, each)| each == spoil).map_or("lose-app", |(word, _)| *word);
                 write!(f, "{word}:{name}")
@@ -194,7 +216,8 @@ mod tests {
     fn every_way_survives_being_written_and_read() {
         let named =
             ["app:Support Desk", "edit:Orders", "query:getHome", "datasource:Orders DB", "migration-log:ABORTED"];
-        let timed = ["slow-start:2.5", "slow-stop:30", "slow-query:Orders/getHome:3", "restart-loop:rts"];
+        let timed =
+            ["slow-start:2.5", "slow-stop:30", "slow-backup:1.5", "slow-query:Orders/getHome:3", "restart-loop:rts"];
         let mut all: Vec<String> = named.iter().chain(&timed).map(ToString::to_string).collect();
         all.extend(WORDS.iter().map(|(word, _)| word.to_string()));
         all.extend(SPOILS.iter().map(|(word, _)| format!("{word}:Home")));

@@ -9,6 +9,13 @@ use crate::version::Version;
 pub enum Feature {
     /// `GET /api/v1/health`. Before: 404.
     HealthEndpoint,
+    /// `appsmithctl backup` stops nothing, and exits 1 when it failed (~v1.9.x). Before: backend and rts are stopped
+    /// meanwhile, and a failure exits 0.
+    HotBackup,
+    /// The members of a backup lie at its root. Before: in one folder of the archive's own name.
+    BackupAtRoot,
+    /// `manifest.json` of a backup names the database.
+    BackupNamesDatabase,
     /// `datasourceStorages`. Before: the configuration lies on the data source itself (~v1.9.2x).
     DatasourceStorages,
     /// `/opt/appsmith/info.json`. Before: `/opt/appsmith/rts/version.js`.
@@ -56,7 +63,9 @@ impl Feature {
             Self::InfoFile => Version::new(1, 9, 32),
             Self::Caddy => Version::new(1, 9, 51),
             Self::ConsolidatedView => Version::new(1, 9, 58),
-            Self::Homes | Self::Logs => Version::new(1, 10, 0),
+            Self::Homes | Self::Logs | Self::HotBackup => Version::new(1, 10, 0),
+            Self::BackupNamesDatabase => Version::new(1, 19, 0),
+            Self::BackupAtRoot => Version::new(1, 51, 0),
             Self::DbUrl => Version::new(1, 27, 0),
             Self::BaseIds => Version::new(1, 50, 0),
             Self::Organization | Self::ImageLabel => Version::new(1, 60, 0),

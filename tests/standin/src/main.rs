@@ -34,6 +34,7 @@ mod seed;
 mod supervisor;
 mod throttle;
 mod time;
+mod tools;
 mod version;
 mod web;
 mod world;

@@ -27,6 +27,10 @@ pub const LINKS: &[&str] = &[
     "/usr/bin/supervisorctl",
     "/opt/bin/appsmithctl",
     "/opt/bin/ctl",
+    "/usr/bin/curl",
+    "/usr/bin/df",
+    "/usr/bin/mkdir",
+    "/usr/bin/rm",
     "/usr/bin/standin",
 ];
 
@@ -85,6 +89,11 @@ impl Volume {
     /// Clones of connected repositories.
     pub fn git_storage(&self) -> PathBuf {
         self.root.join("git-storage")
+    }
+
+    /// Where `appsmithctl backup` puts its archives.
+    pub fn backup(&self) -> PathBuf {
+        self.root.join("data/backup")
     }
 
     /// The log directory of a program.

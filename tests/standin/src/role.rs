@@ -1,7 +1,7 @@
 //! One binary, many names: which part to play.
 
 use crate::failure::Result;
-use crate::{appsmithctl, entrypoint, hash, healthcheck, image, say, seed, supervisor};
+use crate::{appsmithctl, entrypoint, hash, healthcheck, image, say, seed, supervisor, tools};
 
 const HELP: &str = "\
 A stand-in that imitates an Appsmith container. It is not Appsmith.
@@ -36,6 +36,8 @@ pub enum Role {
     Healthcheck,
     /// Appsmith's maintenance tool.
     Appsmithctl(Vec<String>),
+    /// One of the system's own tools, as far as somebody outside needs it.
+    Tool(&'static str, Vec<String>),
     /// Makes an image.
     Rootfs(Vec<String>),
     /// Makes an image's configuration.
@@ -71,6 +73,10 @@ impl Role {
             "supervisorctl" => Some(Self::Supervisorctl(words.to_vec())),
             "healthcheck" | "healthcheck.sh" => Some(Self::Healthcheck),
             "appsmithctl" | "ctl" => Some(Self::Appsmithctl(words.to_vec())),
+            "curl" => Some(Self::Tool("curl", words.to_vec())),
+            "df" => Some(Self::Tool("df", words.to_vec())),
+            "mkdir" => Some(Self::Tool("mkdir", words.to_vec())),
+            "rm" => Some(Self::Tool("rm", words.to_vec())),
             "rootfs" => Some(Self::Rootfs(words.to_vec())),
             "changes" => Some(Self::Changes(words.to_vec())),
             "seed" => Some(Self::Seed(words.to_vec())),
@@ -86,6 +92,7 @@ impl Role {
             Self::Supervisorctl(words) => Ok(supervisor::ctl::run(&words)),
             Self::Healthcheck => Ok(healthcheck::run()),
             Self::Appsmithctl(words) => Ok(appsmithctl::run(&words)),
+            Self::Tool(name, words) => Ok(tools::run(name, &words)),
             Self::Rootfs(words) => image::rootfs(&words).map(|()| 0),
             Self::Changes(words) => image::changes(&words).map(|()| 0),
             Self::Seed(words) => seed::run(&words).map(|()| 0),

@@ -146,6 +146,25 @@ impl Database {
         }
     }
 
+    /// All collections that hold something, as `mongodump` sees them.
+    pub fn dump(&self) -> BTreeMap<String, Vec<Value>> {
+        let full = self.collections.iter().filter(|(_, documents)| !documents.is_empty());
+        full.map(|(collection, documents)| (collection.name().to_owned(), documents.values().cloned().collect()))
+            .collect()
+    }
+
+    /// As `mongorestore --drop`: what is named is replaced, and what is not named stays.
+    pub fn load(&mut self, documents: BTreeMap<String, Vec<Value>>) -> Result<()> {
+        for (name, documents) in documents {
+            let known = Collection::ALL.into_iter().find(|collection| collection.name() == name);
+            let collection = known.ok_or_else(|| Failure::new(format!("the stand-in has no collection {name}")))?;
+            let documents = documents.into_iter().map(|document| (id_of(&document), document)).collect();
+            self.collections.insert(collection, documents);
+            self.changed.insert(collection);
+        }
+        self.commit()
+    }
+
     /// Writes the collections that changed.
     pub fn commit(&mut self) -> Result<()> {
         fs::create_dir_all(&self.directory).map_err(Failure::at("create", &self.directory))?;
@@ -183,6 +202,20 @@ mod tests {
         assert_eq!(again.all(Collection::User).count(), 1);
         assert!(again.get(Collection::User, "1").is_some());
         assert!(dir.path().join("collection-1-user.wt").exists());
+    }
+
+    #[test]
+    fn loading_replaces_what_is_named_and_leaves_the_rest() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut database = Database::open(dir.path()).unwrap();
+        database.put(Collection::User, json!({"_id": "1"}));
+        let old = database.dump();
+        database.put(Collection::User, json!({"_id": "2"}));
+        database.put(Collection::Plugin, json!({"_id": "newer"}));
+        database.load(old).unwrap();
+        let again = Database::open(dir.path()).unwrap();
+        assert_eq!((again.all(Collection::User).count(), again.all(Collection::Plugin).count()), (1, 1));
+        assert!(database.load([("nothing".to_owned(), Vec::new())].into()).is_err());
     }
 
     #[test]

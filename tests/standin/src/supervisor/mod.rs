@@ -98,6 +98,17 @@ impl Supervisor {
             Order::Start { name } => Reply { fault: Some(self.ask(&name, Call::Start).await), ..Reply::done() },
             Order::Stop { name } => Reply { fault: Some(self.ask(&name, Call::Stop).await), ..Reply::done() },
             Order::ShutdownTimeout { millis } => self.set_shutdown_timeout(millis),
+            Order::Dump => match self.world.mongo().as_ref() {
+                Some(database) => Reply { documents: database.dump(), ..Reply::done() },
+                None => refused(),
+            },
+            Order::Load { documents } => match self.world.mongo().as_mut() {
+                Some(database) => match database.load(documents) {
+                    Ok(()) => Reply::done(),
+                    Err(failure) => Reply { text: failure.to_string(), ..Reply::default() },
+                },
+                None => refused(),
+            },
         }
     }
 
@@ -110,15 +121,16 @@ impl Supervisor {
 
     fn set_shutdown_timeout(&self, millis: u64) -> Reply {
         if self.world.mongo().is_none() {
-            return Reply {
-                done: false,
-                text: "MongoNetworkError: connect ECONNREFUSED 127.0.0.1:27017".into(),
-                ..Reply::done()
-            };
+            return refused();
         }
         let was = self.world.mongod_stop_millis.swap(millis, Ordering::SeqCst);
         Reply { text: format!("{{ was: {was}, ok: 1 }}"), ..Reply::done() }
     }
+}
+
+/// The answer of a database that is not there.
+fn refused() -> Reply {
+    Reply { text: "MongoNetworkError: connect ECONNREFUSED 127.0.0.1:27017".into(), ..Reply::default() }
 }
 
 async fn call(program: &Program, make: fn(oneshot::Sender<Fault>) -> Call) -> Fault {

@@ -4,6 +4,7 @@ use super::{Fault, State, Supervisor};
 use crate::failure::{Failure, Result};
 use crate::paths;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +22,14 @@ pub enum Order {
     Stop { name: String },
     /// mongod's `shutdownTimeoutMillisForSignaledShutdown`, set through a client of the database.
     ShutdownTimeout { millis: u64 },
+    /// All documents, as a client of the database reads them.
+    Dump,
+    /// Drops these collections and puts the documents in their place.
+    Load { documents: Documents },
 }
+
+/// Documents by collection.
+pub type Documents = BTreeMap<String, Vec<serde_json::Value>>;
 
 /// What it is told.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -34,6 +42,9 @@ pub struct Reply {
     pub fault: Option<Fault>,
     /// Every program, by name.
     pub programs: Vec<Info>,
+    /// The database.
+    #[serde(default)]
+    pub documents: Documents,
 }
 
 /// One program in a reply.
