@@ -62,7 +62,7 @@ enum Between {
 const APART: usize = 16;
 
 fn die_once(workflow: Workflow, between: Between) {
-    let one_in = if between == Between::Reboot { 6 } else { 1 };
+    let one_in = if between == Between::Reboot { 8 } else { 3 };
     for first in sample(0..lethal_count(workflow), one_in) {
         let mut world = World::new(workflow);
         let life = Life::dies_at(first);
@@ -79,7 +79,7 @@ fn die_once(workflow: Workflow, between: Between) {
 }
 
 fn die_again(workflow: Workflow) {
-    for first in sample(0..lethal_count(workflow), 8) {
+    for first in sample(0..lethal_count(workflow), 12) {
         let mut random = StdRng::seed_from_u64(seed() ^ first as u64);
         let mut world = World::new(workflow);
         let mut lives = vec![Life::dies_at(first)];

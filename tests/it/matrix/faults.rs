@@ -39,7 +39,7 @@ fn once(workflow: Workflow, act: Act, one_in: usize, wanted: impl Fn(&Point) -> 
 #[test]
 fn every_call_of_the_engine_fails_once() {
     for workflow in WORKFLOWS {
-        once(workflow, Act::Fail, 8, |point| {
+        once(workflow, Act::Fail, 12, |point| {
             point.kind == Kind::Engine && (point.changes || point.when == When::Before)
         });
     }
@@ -57,7 +57,7 @@ fn every_call_of_the_store_fails_once() {
 #[test]
 fn every_write_of_the_journal_fails_once() {
     for workflow in WORKFLOWS {
-        once(workflow, Act::Fail, 8, |point| point.kind == Kind::Journal);
+        once(workflow, Act::Fail, 12, |point| point.kind == Kind::Journal);
     }
 }
 

@@ -72,7 +72,7 @@ pub(super) fn sample<T: Clone>(points: &[T], count: usize) -> Vec<T> {
 async fn a_kill_in_an_upgrade_ends_old_or_new() {
     let pair = Pair::start("swap", Make::default()).await;
     let site = &pair.staging;
-    for (record, step, expected) in sample(POINTS, 4) {
+    for (record, step, expected) in sample(POINTS, 3) {
         println!("killed at {record} `{step}`");
         pair.create(site, 2).await;
         site.is_well().await;

@@ -139,7 +139,7 @@ async fn survives(test: &str, work: Work) {
     let first_look = changes.iter().position(|path| path.contains("/exec/"));
     let always = first_look.filter(|_| work == Work::Upgrade).map(|change| Accident::Lost { change });
     let full = (0..lines).flat_map(|line| [Room::Reserved, Room::Nothing].map(|room| Accident::Full { line, room }));
-    let all = chosen(kills.collect(), 2).into_iter().chain(always).chain(chosen(faults.collect(), 2));
+    let all = chosen(kills.collect(), 1).into_iter().chain(always).chain(chosen(faults.collect(), 1));
 
     let mut record = Record::begin(work);
     for accident in all.chain(chosen(full.collect(), 1)) {
