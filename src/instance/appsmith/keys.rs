@@ -21,30 +21,47 @@ const TRIES_MAX: usize = 2;
 const WRONG_KEY: [&str; 6] =
     ["padding", "padded", "bad key", "tag mismatch", "cannot be decrypted", "unable to invoke cipher"];
 
-/// Tests one data source that has credentials; a second one where the first says nothing of them.
+/// Tests a data source that has credentials, and another one where that does not prove it: a credential may have been
+/// stored with keys of long ago, so one that opens is worth more than one that does not. What cannot be asked refutes
+/// nothing; only a refused login is an error.
 pub async fn prove(api: &Api) -> Result<KeyProof, ApiError> {
-    let unknown = |reason: &str| Ok(KeyProof::Unknown { reason: reason.into() });
     if !api.has_login() {
-        return unknown("no login is configured");
+        return Ok(KeyProof::Unknown { reason: "no login is configured".into() });
     }
+    match look(api).await {
+        Err(error @ ApiError::LoginRefused { .. }) => Err(error),
+        Err(error) => Ok(KeyProof::Unknown { reason: error.to_string() }),
+        Ok(proof) => Ok(proof),
+    }
+}
+
+async fn look(api: &Api) -> Result<KeyProof, ApiError> {
     let mut tried = 0;
-    let mut last = None;
+    let mut last = KeyProof::Unknown { reason: "no data source with credentials can be seen".into() };
     for (workspace, _) in api.workspaces().await? {
-        for datasource in api.datasources(&workspace.id).await? {
+        let datasources = match api.datasources(&workspace.id).await {
+            Err(error) if error.is_no_right() => continue,
+            listed => listed?,
+        };
+        for datasource in datasources {
             let Some(storage) = datasource.storages.iter().find(|storage| has_credentials(storage)) else { continue };
             if tried == TRIES_MAX {
-                break;
+                return Ok(last);
             }
             tried += 1;
             let by = format!("data source `{}` of workspace `{}`", datasource.thing.name, workspace.name);
             match test(api, &workspace.id, &datasource, storage).await? {
                 Told::Opened => return Ok(KeyProof::Proved { by }),
-                Told::NotOpened(reason) => return Ok(KeyProof::Refuted { by, reason }),
-                Told::Nothing(reason) => last = Some(format!("{by}: {reason}")),
+                Told::NotOpened(reason) => last = KeyProof::Refuted { by, reason },
+                Told::Nothing(reason) => {
+                    if let KeyProof::Unknown { reason: told } = &mut last {
+                        *told = format!("{by}: {reason}");
+                    }
+                }
             }
         }
     }
-    Ok(KeyProof::Unknown { reason: last.unwrap_or_else(|| "no data source has credentials".into()) })
+    Ok(last)
 }
 
 enum Told {
@@ -94,8 +111,110 @@ fn has_credentials(storage: &Storage) -> bool {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
 
+    use super::super::client::Client;
+    use super::super::session::Login;
     use super::*;
+
+    const ENVELOPE: &str = r#"{"responseMeta":{"status":200,"success":true},"data":"#;
+
+    const FORBIDDEN: &str =
+        r#"{"responseMeta":{"status":403,"success":false,"error":{"code":"AE-ACL-4004","message":"No right"}}}"#;
+
+    /// Answers by the beginning of the request line; the tests of data sources one after the other.
+    async fn proof(lists: &[(&'static str, String)], tests: &[&'static str]) -> KeyProof {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let lists = lists.to_vec();
+        let mut tests = tests.iter().copied().collect::<std::collections::VecDeque<_>>();
+        tokio::spawn(async move {
+            while let Ok((mut peer, _)) = listener.accept().await {
+                let mut request = Vec::new();
+                while !is_whole(&String::from_utf8_lossy(&request)) {
+                    assert_ne!(peer.read_buf(&mut request).await.unwrap(), 0);
+                }
+                let request = String::from_utf8(request).unwrap();
+                let answer = if request.starts_with("POST /api/v1/login") {
+                    "HTTP/1.1 302 Found\r\nlocation: /applications\r\nset-cookie: SESSION=s; Path=/\r\ncontent-length: 0\r\n"
+                        .to_owned()
+                } else {
+                    let body = match request.starts_with("POST /api/v1/datasources/test") {
+                        true => format!("{ENVELOPE}{}}}", tests.pop_front().expect("one more test than is allowed")),
+                        false => {
+                            let known = lists.iter().find(|(path, _)| request.starts_with(&format!("GET {path}")));
+                            known.map(|(_, body)| body.clone()).unwrap_or_default()
+                        }
+                    };
+                    let (status, body) = match body.is_empty() {
+                        true => ("403 Forbidden", FORBIDDEN.to_owned()),
+                        false => ("200 OK", body),
+                    };
+                    format!(
+                        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                        body.len()
+                    )
+                };
+                let answer = match answer.split_once("\r\n\r\n") {
+                    Some((head, body)) => format!("{head}\r\nconnection: close\r\n\r\n{body}"),
+                    None => format!("{answer}connection: close\r\n\r\n"),
+                };
+                let _ = peer.write_all(answer.as_bytes()).await;
+            }
+        });
+        let password = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(password.path(), "p").unwrap();
+        let login = Login { user: "u".into(), password_file: password.path().to_owned(), refused_file: None };
+        prove(&Api::new(client, Some(login))).await.unwrap()
+    }
+
+    fn is_whole(request: &str) -> bool {
+        let Some((head, body)) = request.split_once("\r\n\r\n") else { return false };
+        let length = |line: &str| line.to_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok();
+        head.lines().find_map(length).is_none_or(|length| body.len() >= length)
+    }
+
+    /// Three data sources of one workspace, all with credentials.
+    fn lists() -> Vec<(&'static str, String)> {
+        let storage = json!({"isConfigured": true, "datasourceConfiguration": {"authentication": {"username": "u"}}});
+        let source = |id: &str| json!({"id": id, "name": id, "datasourceStorages": {"unused_env": storage}});
+        let workspace = json!([{"id": "w", "name": "Team"}]);
+        vec![
+            ("/api/v1/users/me", format!(r#"{ENVELOPE}{{"email":"u","isAnonymous":false}}}}"#)),
+            ("/api/v1/workspaces/home", format!("{ENVELOPE}{workspace}}}")),
+            ("/api/v1/applications/home", format!("{ENVELOPE}[]}}")),
+            ("/api/v1/datasources?", format!("{ENVELOPE}{}}}", json!([source("a"), source("b"), source("c")]))),
+        ]
+    }
+
+    const WELL: &str = r#"{"success":true}"#;
+    const LOCKED: &str = r#"{"success":false,"invalids":["Given final block not properly padded."]}"#;
+    const VAGUE: &str = r#"{"success":false,"invalids":["Please enter a value"]}"#;
+
+    #[tokio::test]
+    async fn one_that_opens_is_worth_more_than_one_that_does_not() {
+        let by = |id: &str| format!("data source `{id}` of workspace `Team`");
+        assert_eq!(proof(&lists(), &[WELL]).await, KeyProof::Proved { by: by("a") });
+        assert_eq!(proof(&lists(), &[LOCKED, WELL]).await, KeyProof::Proved { by: by("b") });
+        for tests in [[LOCKED, VAGUE], [VAGUE, LOCKED]] {
+            assert!(matches!(proof(&lists(), &tests).await, KeyProof::Refuted { .. }), "{tests:?}");
+        }
+        assert!(matches!(proof(&lists(), &[LOCKED, LOCKED]).await, KeyProof::Refuted { by: it, .. } if it == by("b")));
+        let told = proof(&lists(), &[VAGUE, VAGUE]).await;
+        assert_eq!(told, KeyProof::Unknown { reason: format!("{}: Please enter a value", by("b")) });
+    }
+
+    /// A restore must not be taken back because the login may see too little to prove anything.
+    #[tokio::test]
+    async fn what_cannot_be_asked_refutes_nothing() {
+        for missing in ["/api/v1/workspaces/home", "/api/v1/datasources?"] {
+            let rest: Vec<_> = lists().into_iter().filter(|(path, _)| *path != missing).collect();
+            let told = proof(&rest, &[]).await;
+            let KeyProof::Unknown { reason } = told else { panic!("without {missing}: {told:?}") };
+            assert!(!reason.contains("makes no sense"), "without {missing}: {reason}");
+        }
+    }
 
     #[test]
     fn only_what_the_cipher_says_refutes_a_key() {

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use super::At;
 use super::data::fetched;
 use crate::engine::HelperMount;
-use crate::instance::InstanceError;
 use crate::instance::adapt::{Adapted, Given, KeyProof, Taken};
 use crate::instance::files::{SmallFile, read_file};
 use crate::instance::mounts::{below, locate};
@@ -20,7 +19,7 @@ use crate::model::part::{PartPlan, mounts_of};
 use crate::ops::notes::Notes;
 use crate::stream::ByteStream;
 use crate::stream::tar::pick;
-use crate::workflow::{RunCx, Step, StepError, UndoKind};
+use crate::workflow::{RunCx, Step, StepError, UndoKind, chain};
 
 /// No file of settings has as much.
 const SETTINGS_BYTES_MAX: usize = 1 << 20;
@@ -236,11 +235,8 @@ impl Step<Notes> for ProveKeys {
             Ok(KeyProof::Proved { by }) => cx.note(format!("its keys open its data: {by}")),
             Ok(KeyProof::Unknown { reason }) => cx.note(format!("its keys were not proved: {reason}")),
             Ok(KeyProof::Refuted { by, reason }) => return Err(Box::new(WrongKeys { instance, by, reason })),
-            // Its users' passwords are those of the snapshot.
-            Err(error @ InstanceError::LoginRefused { .. }) => {
-                cx.warn(format!("whether its keys open its data was not proved: {error}"));
-            }
-            Err(error) => return Err(error.into()),
+            // Its users' passwords may be those of the snapshot. What cannot be asked takes nothing back.
+            Err(error) => cx.warn(format!("whether its keys open its data was not proved: {}", chain(&error))),
         }
         Ok(())
     }
