@@ -136,14 +136,29 @@ pub fn tell(report: &RunReport, out: &mut Render) -> u8 {
     code
 }
 
+/// How a hint ends that is given before anything happens to the instance.
+const NOTHING: &str = "nothing was touched";
+
 /// What is safe after a run that was rolled back, and what to do next.
 pub(super) fn advice(report: &RunReport) -> String {
-    let safe = report.summary.state_text();
-    match report.failure.as_ref().and_then(|(_, error)| exit::hint(&**error)) {
-        // It says that itself.
-        Some(hint) if hint.contains("touched") => hint,
-        Some(hint) => format!("{safe}; {hint}"),
-        None => safe,
+    let hint = report.failure.as_ref().and_then(|(_, error)| exit::hint(&**error));
+    with_state(&report.summary, hint)
+}
+
+/// The hint is about the instance at hand, and says itself if nothing of that was touched. Of an instance before it in
+/// the pipeline only the run knows.
+fn with_state(summary: &RunSummary, hint: Option<String>) -> String {
+    let safe = summary.state_text();
+    let Some(hint) = hint else { return safe };
+    if !hint.contains("touched") {
+        return format!("{safe}; {hint}");
+    }
+    if summary.rolled_back.is_empty() && summary.reopened.is_empty() {
+        return hint;
+    }
+    match hint.strip_suffix(NOTHING).map(|rest| rest.trim_end_matches("; ")) {
+        Some("") => safe,
+        rest => format!("{safe}; {}", rest.unwrap_or(&hint)),
     }
 }
 
@@ -213,5 +228,45 @@ mod tests {
           what fails is rolled back: image, definition and data. What users write between the new image's start and
           the end of its checks is lost then
         "#);
+    }
+
+    fn summary(reopened: &[&str]) -> RunSummary {
+        let names = |names: &[&str]| names.iter().map(|name| InstanceName::new(*name).unwrap()).collect::<Vec<_>>();
+        RunSummary {
+            run: RunId::new("upgrade-20260301-020000-a1b2c3").unwrap(),
+            workflow: "upgrade".into(),
+            instances: names(&["staging", "production"]),
+            started_at: "2026-03-01T02:00:00Z".into(),
+            last_at: "2026-03-01T02:10:00Z".into(),
+            outcome: Some(Outcome::RolledBack),
+            failure: None,
+            at_step: None,
+            down_seconds: Vec::new(),
+            forced: false,
+            snapshot: None,
+            undo_failure: None,
+            rolled_back: Vec::new(),
+            reopened: names(reopened),
+            occasion: None,
+            waiting: None,
+            stopped: false,
+            changed_since: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn that_nothing_was_touched_is_only_said_where_it_is_so() {
+        let told = |reopened: &[&str], hint: &str| with_state(&summary(reopened), Some(hint.into()));
+        let mend = "mend that line; nothing was touched";
+        assert_eq!(told(&[], mend), mend);
+        let half = "`staging` stays upgraded; `production` was not touched";
+        assert_eq!(told(&["staging"], mend), format!("{half}; mend that line"));
+        assert_eq!(told(&["staging"], "nothing was touched"), half);
+        assert_eq!(
+            told(&["staging"], "mend `production`; it was not touched"),
+            format!("{half}; mend `production`; it was not touched")
+        );
+        assert_eq!(told(&["staging"], "look at its logs"), format!("{half}; look at its logs"));
+        assert_eq!(with_state(&summary(&["staging"]), None), half);
     }
 }
