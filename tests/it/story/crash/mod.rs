@@ -93,8 +93,13 @@ impl Yard {
 }
 
 /// Some accidents, with a seed that is printed: as many of each kind as TIDEGATE_TEST_ACCIDENTS says, else `few`, and
-/// under TIDEGATE_TEST_FULL=1 all.
+/// under TIDEGATE_TEST_FULL=1 all, or every third from the second on under TIDEGATE_TEST_SHARE=2/3.
 fn chosen(all: Vec<Accident>, few: usize) -> Vec<Accident> {
+    let share = std::env::var("TIDEGATE_TEST_SHARE").unwrap_or_else(|_| "1/1".into());
+    let (part, parts) = share.split_once('/').expect("a share such as 2/3");
+    let (part, parts): (usize, usize) = (part.parse().expect("a number"), parts.parse().expect("a number"));
+    assert!((1..=parts).contains(&part), "{share} is no share");
+    let all: Vec<_> = all.into_iter().skip(part - 1).step_by(parts).collect();
     let is_full = std::env::var("TIDEGATE_TEST_FULL").is_ok_and(|full| full == "1");
     let count = std::env::var("TIDEGATE_TEST_ACCIDENTS")
         .ok()
