@@ -49,6 +49,8 @@ ensure_packages() {
     done
     # A linker needs more than its program: the C library to link with, also as an archive.
     if ! have cc; then missing+=(gcc libc6-dev); fi
+    # libgit2 speaks SSH and HTTPS with OpenSSL.
+    if ! pkg-config --exists openssl 2>/dev/null; then missing+=(libssl-dev pkg-config); fi
     # cargo fetches over HTTPS.
     if [ ! -e /etc/ssl/certs/ca-certificates.crt ] && [ ! -e /etc/pki/tls/certs/ca-bundle.crt ]; then
         missing+=(ca-certificates)

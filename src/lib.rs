@@ -21,6 +21,7 @@
 //! repository/   snapshots on a store: write, read, verify, list
 //! instance/     the app in a container: appsmith/, generic.rs
 //! smoke/        checks
+//! promote/      Git: the repositories of apps, compared, merged, pushed
 //! stream/       byte stages: gzip, digest, stall, cancel, tar
 //! model/        PURE: ids, versions, manifest, definition, every key and name, choices, gate, verdict
 //! telemetry.rs  logging
@@ -28,7 +29,7 @@
 //!
 //! # The dependency rule
 //!
-//! `cli -> daemon -> app -> ops -> {workflow, repository, engine, store, instance, smoke} -> stream, model`, and each outside
+//! `cli -> daemon -> app -> ops -> {workflow, repository, engine, store, instance, smoke, promote} -> stream, model`, and each outside
 //! crate has one home. `tests/it/dependency_rule.rs` reads the sources and fails otherwise.
 //!
 //! # Words, one meaning each
@@ -55,6 +56,7 @@ pub mod engine;
 pub mod instance;
 pub mod model;
 pub mod ops;
+pub mod promote;
 pub mod repository;
 pub mod smoke;
 pub mod store;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use tidegate::cli::{Cli, exit, render::Render};
-use tidegate::{cli, telemetry};
+use tidegate::{cli, promote, telemetry};
 
 /// How long tasks may still run once the command has its answer.
 const SHUTDOWN: Duration = Duration::from_secs(2);
@@ -23,6 +23,7 @@ fn main() -> ExitCode {
     if let Err(error) = telemetry::init(arguments.verbosity(), false) {
         return ExitCode::from(out.failure(&error));
     }
+    promote::limit_silence();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return ExitCode::from(out.failure(&error)),

@@ -105,6 +105,20 @@ name!(
     |text| text.strip_prefix("sha256:").is_some_and(|hex| hex.len() == 64 && hex.chars().all(|c| c.is_ascii_hexdigit()))
 );
 
+name!(
+    /// A commit: 40 hex digits.
+    CommitId,
+    "a commit (40 hex digits)",
+    |text| text.len() == 40 && text.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'))
+);
+
+impl CommitId {
+    /// The first 8 hex digits, for people.
+    pub fn short(&self) -> &str {
+        &self.0[..8]
+    }
+}
+
 impl ImageId {
     /// The first 12 hex digits, as `docker images` shows them.
     pub fn short(&self) -> &str {

@@ -13,5 +13,6 @@ pub mod manifest;
 pub mod observation;
 pub mod part;
 pub mod plan;
+pub mod promotion;
 pub mod verdict;
 pub mod version;

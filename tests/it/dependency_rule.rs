@@ -45,7 +45,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("cli", CLI),
     ("daemon", TOP),
-    ("main", &["cli", "app", "config", "telemetry"]),
+    ("main", &["cli", "app", "config", "promote", "telemetry"]),
 ];
 const OPS: &[&str] = &["workflow", "repository", "engine", "store", "instance", "smoke", "promote", "stream", "model"];
 const CLI: &[&str] = &[
@@ -91,7 +91,7 @@ const CONCRETE: &[(&str, &[&str])] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("aws_*", &["src/store/s3"]),
     ("axum", &["src/daemon"]),
-    ("base64", &["src/smoke/browser", "src/cli/report"]),
+    ("base64", &["src/smoke/browser", "src/cli/report", "src/promote"]),
     ("bollard", &["src/engine/docker"]),
     ("clap", &["src/cli", "src/main.rs"]),
     ("clap_*", &["src/cli/completions.rs"]),
@@ -104,7 +104,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("png", &["src/smoke/browser"]),
     ("quick_junit", &["src/cli/report"]),
     ("reqwest", &["src/instance", "src/smoke"]),
-    ("ring", &["src/instance/appsmith/refused.rs"]),
+    ("ring", &["src/instance/appsmith/refused.rs", "src/promote/known_hosts.rs"]),
     // The last two make or read one small file in memory, as the engine's archive endpoints want it.
     ("tar", &["src/stream", "src/engine/fake", "src/engine/docker/porter.rs", "src/instance/files.rs"]),
     ("tokio_cron_scheduler", &["src/daemon/ticker.rs"]),

@@ -1,0 +1,171 @@
+//! What would go live: the commits and the things between two branches.
+
+use git2::{Delta as GitDelta, DiffOptions, ObjectType, Oid, Sort};
+use serde::{Deserialize, Serialize};
+
+use super::error::GitError;
+use super::mirror::Mirror;
+use crate::model::ids::CommitId;
+use crate::model::promotion::{Change, Delta, How, summarise};
+
+/// More commits are counted and not listed.
+const COMMITS_LISTED_MAX: usize = 50;
+/// More files are no app: its things are not summed up.
+const DELTAS_MAX: usize = 200_000;
+const METADATA_BYTES_MAX: usize = 64 << 10;
+const SUBJECT_CHARS_MAX: usize = 100;
+
+/// How two commits stand to each other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// What would come, such as staging's head.
+    pub from: CommitId,
+    /// To where, such as production's head.
+    pub to: CommitId,
+    /// Commits that only `from` has.
+    pub ahead: usize,
+    /// Commits that only `to` has.
+    pub behind: usize,
+    /// The newest of those that only `from` has.
+    pub commits: Vec<CommitLine>,
+    /// What is another in `from` than in `to`.
+    pub changes: Vec<Change>,
+    /// How many files that is.
+    pub files: usize,
+    /// What an app has no use for, and nothing here follows: links, submodules, names that are no text.
+    pub odd: Vec<String>,
+    /// The format of the files of `from`.
+    pub schema: Schema,
+    /// The format of the files of `to`.
+    pub schema_to: Schema,
+}
+
+/// A commit, for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitLine {
+    /// Which.
+    pub id: CommitId,
+    /// Its first line.
+    pub subject: String,
+    /// Who wrote it.
+    pub author: String,
+    /// When, seconds since 1970.
+    pub at: i64,
+}
+
+/// What `metadata.json` says of the files; a repository without one says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schema {
+    /// `clientSchemaVersion`.
+    pub client: Option<u32>,
+    /// `serverSchemaVersion`. An instance that reads less refuses the files.
+    pub server: Option<u32>,
+    /// `fileFormatVersion`.
+    pub format: Option<u32>,
+}
+
+impl Mirror<'_> {
+    /// Compares two commits that were fetched. Memory grows with the changed files, not with the history.
+    pub fn compare(&self, from: &CommitId, to: &CommitId) -> Result<Comparison, GitError> {
+        let failed = |error| self.failed("compare the branches of", error);
+        let (ours, theirs) = (self.commit(to)?, self.commit(from)?);
+        let (ahead, behind) = self.repository.graph_ahead_behind(theirs.id(), ours.id()).map_err(failed)?;
+        let mut options = DiffOptions::new();
+        options.include_typechange(true).ignore_submodules(false).skip_binary_check(true);
+        let (old, new) = (ours.tree().map_err(failed)?, theirs.tree().map_err(failed)?);
+        let diff = self.repository.diff_tree_to_tree(Some(&old), Some(&new), Some(&mut options)).map_err(failed)?;
+        let (mut deltas, mut odd) = (Vec::new(), Vec::new());
+        for delta in diff.deltas().take(DELTAS_MAX) {
+            let how = match delta.status() {
+                GitDelta::Added => How::Added,
+                GitDelta::Deleted => How::Removed,
+                _ => How::Changed,
+            };
+            let file = if how == How::Removed { delta.old_file() } else { delta.new_file() };
+            let path = file.path_bytes().unwrap_or_default().to_vec();
+            if how != How::Removed {
+                odd.extend(oddness(&path, delta.new_file().mode()));
+            }
+            deltas.push(Delta { path, how });
+        }
+        Ok(Comparison {
+            from: from.clone(),
+            to: to.clone(),
+            ahead,
+            behind,
+            commits: self.commits(theirs.id(), ours.id()).map_err(failed)?,
+            changes: summarise(&deltas),
+            files: diff.deltas().len(),
+            odd,
+            schema: self.schema(&new),
+            schema_to: self.schema(&old),
+        })
+    }
+
+    /// The format of the files at a commit that was fetched.
+    pub fn schema_at(&self, commit: &CommitId) -> Result<Schema, GitError> {
+        let tree = self.commit(commit)?.tree().map_err(|error| self.failed("look into", error))?;
+        Ok(self.schema(&tree))
+    }
+
+    fn commits(&self, from: Oid, not: Oid) -> Result<Vec<CommitLine>, git2::Error> {
+        let mut walk = self.repository.revwalk()?;
+        walk.set_sorting(Sort::TOPOLOGICAL | Sort::TIME)?;
+        walk.push(from)?;
+        walk.hide(not)?;
+        let mut lines = Vec::new();
+        for oid in walk.take(COMMITS_LISTED_MAX) {
+            lines.extend(line(&self.repository.find_commit(oid?)?));
+        }
+        Ok(lines)
+    }
+
+    /// What cannot be read says nothing: the instance judges for itself, too.
+    fn schema(&self, tree: &git2::Tree<'_>) -> Schema {
+        let read = || {
+            let entry = tree.get_name("metadata.json")?;
+            let odb = self.repository.odb().ok()?;
+            // A blob is measured before it is read.
+            let (size, kind) = odb.read_header(entry.id()).ok()?;
+            if kind != ObjectType::Blob || size > METADATA_BYTES_MAX {
+                return None;
+            }
+            let blob = self.repository.find_blob(entry.id()).ok()?;
+            serde_json::from_slice::<serde_json::Value>(blob.content()).ok()
+        };
+        let metadata = read().unwrap_or_default();
+        let number = |key: &str| metadata.get(key).and_then(|it| it.as_u64()).and_then(|it| u32::try_from(it).ok());
+        Schema {
+            client: number("clientSchemaVersion"),
+            server: number("serverSchemaVersion"),
+            format: number("fileFormatVersion"),
+        }
+    }
+}
+
+pub(super) fn line(commit: &git2::Commit<'_>) -> Option<CommitLine> {
+    let text = |bytes: &[u8]| -> String {
+        let text = String::from_utf8_lossy(bytes);
+        let chars = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+        chars.take(SUBJECT_CHARS_MAX).collect()
+    };
+    let message = commit.message_bytes();
+    let subject = message.split(|&byte| byte == b'\n').find(|line| !line.is_empty()).unwrap_or_default();
+    Some(CommitLine {
+        id: CommitId::new(commit.id().to_string()).ok()?,
+        subject: text(subject),
+        author: text(commit.author().name_bytes()),
+        at: commit.time().seconds(),
+    })
+}
+
+fn oddness(path: &[u8], mode: git2::FileMode) -> Option<String> {
+    let text = String::from_utf8_lossy(path).replace(char::is_control, "\u{fffd}");
+    match mode {
+        git2::FileMode::Link => Some(format!("`{text}` is a link")),
+        git2::FileMode::Commit => Some(format!("`{text}` is a submodule")),
+        _ if std::str::from_utf8(path).is_err() => Some(format!("the name of `{text}` is no text")),
+        _ if path.split(|&byte| byte == b'/').any(|part| part == b"..") => Some(format!("`{text}` leads out")),
+        _ => None,
+    }
+}
