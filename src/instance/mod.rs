@@ -5,6 +5,7 @@ pub mod appsmith;
 pub mod files;
 pub mod gate;
 pub mod generic;
+pub mod git;
 pub mod hot;
 pub mod mounts;
 pub mod secret;
@@ -123,6 +124,11 @@ pub trait InstanceAdapter: Send + Sync + fmt::Debug {
     /// Lets the running app open one secret that it keeps encrypted, where it has one and can be asked.
     async fn prove_keys(&self) -> Result<KeyProof, InstanceError> {
         Ok(KeyProof::Unknown { reason: "it is no app that is known to keep encrypted secrets".into() })
+    }
+
+    /// How its apps' repositories are driven; `None` where it has none, or nothing to log in with.
+    fn git(&self) -> Option<&dyn git::GitApps> {
+        None
     }
 
     /// How it can be snapshotted while it runs on; `None` where its app has no tool for that.

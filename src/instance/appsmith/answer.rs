@@ -190,7 +190,8 @@ pub fn data_of(answer: &Answer) -> Result<Value, ApiError> {
     match answer.status {
         401 => return Err(ApiError::Unauthorized),
         429 => return Err(ApiError::Throttled),
-        502 | 503 => return Err(ApiError::NotUp { why: plain(answer) }),
+        // Git's own trouble with its disk is a 503 with an envelope.
+        502 | 503 if !is_of_git(answer) => return Err(ApiError::NotUp { why: plain(answer) }),
         _ => {}
     }
     if !answer.json {
@@ -214,6 +215,11 @@ pub fn open(envelope: Value, status: u16) -> Result<Value, ApiError> {
     }
     let error = envelope.response_meta.error.unwrap_or(ErrorBody { code: String::new(), message: String::new() });
     Err(ApiError::Refused { status, code: Code::read(&error.code), message: short(&error.message) })
+}
+
+fn is_of_git(answer: &Answer) -> bool {
+    let envelope = || serde_json::from_slice::<Envelope>(&answer.body).ok()?.response_meta.error;
+    answer.json && envelope().is_some_and(|error| error.code.starts_with("AE-GIT-"))
 }
 
 fn plain(answer: &Answer) -> String {

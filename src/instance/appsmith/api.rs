@@ -234,7 +234,8 @@ impl Api {
         self.call(Call { query, branch: app.branch.as_deref(), ..Call::get(path) }).await
     }
 
-    async fn call(&self, call: Call<'_>) -> Result<Data, ApiError> {
+    /// Makes a call as the user, where there is a login.
+    pub async fn call(&self, call: Call<'_>) -> Result<Data, ApiError> {
         match &self.session {
             Some(session) => session.call(&self.client, call).await,
             None => self.client.data(call).await,

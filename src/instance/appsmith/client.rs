@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, LOCATION, ORIGIN, RETRY_AFTER, SET_COOKIE};
-use reqwest::{RequestBuilder, Url};
+use reqwest::{Method, RequestBuilder, Url};
 use serde_json::Value;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -35,6 +35,8 @@ pub struct Call<'a> {
     pub query: &'a [(&'a str, &'a str)],
     /// What is sent along.
     pub body: Body<'a>,
+    /// Left out, GET without a body and POST with one.
+    pub method: Option<Method>,
     /// The Git branch that is meant, in versions in which the branches of an application share one id.
     pub branch: Option<&'a str>,
     /// As whom.
@@ -46,11 +48,11 @@ pub struct Call<'a> {
 impl<'a> Call<'a> {
     /// An anonymous GET.
     pub fn get(path: &'a str) -> Self {
-        Self { path, query: &[], body: Body::None, branch: None, session: None, limit: CALL_LIMIT }
+        Self { path, query: &[], body: Body::None, method: None, branch: None, session: None, limit: CALL_LIMIT }
     }
 }
 
-/// What a call sends along; anything makes it a POST. Prints without its content, which may be secret.
+/// What a call sends along. Prints without its content, which may be secret.
 #[derive(Clone)]
 pub enum Body<'a> {
     /// Nothing: a GET.
@@ -180,10 +182,14 @@ impl Client {
     async fn exchange(&self, call: &Call<'_>) -> Result<(Reply, Option<Duration>), ApiError> {
         let url = self.base.join(call.path).map_err(|error| ApiError::Malformed { why: error.to_string() })?;
         let began = Instant::now();
-        let mut request = match call.body {
-            Body::None => self.http.get(url),
-            _ => self.http.post(url).header(ORIGIN, self.base.origin().ascii_serialization()),
-        };
+        let method = call.method.clone().unwrap_or(match call.body {
+            Body::None => Method::GET,
+            _ => Method::POST,
+        });
+        let mut request = self.http.request(method.clone(), url);
+        if method != Method::GET {
+            request = request.header(ORIGIN, self.base.origin().ascii_serialization());
+        }
         request = call.body.add_to(request.query(call.query).header("X-Requested-By", "Appsmith"));
         if let Some(session) = call.session {
             // Marked, so that nothing below prints it.

@@ -35,6 +35,8 @@ pub struct Application {
     pub branch: Option<String>,
     /// How it is connected to Git, if it is.
     pub git: Option<GitState>,
+    /// When it was last deployed, in the server's words.
+    pub deployed_at: Option<String>,
 }
 
 /// A query or JS object as it was deployed.
@@ -110,7 +112,14 @@ fn application(row: &Value) -> Option<Application> {
     let git = git_state(row);
     // Where there are base ids the application's own id says which branch is meant.
     let branch = if row.get("baseId").is_some() { None } else { git.as_ref().and_then(|git| git.branch.clone()) };
-    Some(Application { thing: thing(row)?, may_edit, first_page: first_page(row), branch, git })
+    Some(Application {
+        thing: thing(row)?,
+        may_edit,
+        first_page: first_page(row),
+        branch,
+        git,
+        deployed_at: text(row, "lastDeployedAt"),
+    })
 }
 
 fn first_page(row: &Value) -> Option<String> {
@@ -235,7 +244,14 @@ mod tests {
             let (workspace, applications) = &listed[0];
             assert_eq!((workspace.id.as_str(), workspace.name.as_str()), ("w", "Team"));
             let thing = Thing { id: "a2".into(), base_id: "a1".into(), name: "Shop".into() };
-            let shop = Application { thing, may_edit: Some(false), first_page: None, branch: None, git: None };
+            let shop = Application {
+                thing,
+                may_edit: Some(false),
+                first_page: None,
+                branch: None,
+                git: None,
+                deployed_at: None,
+            };
             assert_eq!(*applications, [shop]);
         }
         assert!(workspaces_of_old(&json!({})).is_err());

@@ -13,6 +13,7 @@
 //! in_browser          which deployed pages are opened in a browser                pure
 //! query, execution    the queries that the configuration names                  by HTTP, and pure
 //! hot                 a backup by its own tool while it runs, read to its end   by exec
+//! git                 what it can be asked about its apps' repositories         by HTTP
 //! sources             whether data sources connect, where that is wanted        by HTTP
 //! adapt, keys         the data of one in the place of another, and whether its keys came along
 //! ```
@@ -22,6 +23,7 @@ mod answer;
 mod api;
 mod client;
 mod execution;
+mod git;
 mod hot;
 mod in_browser;
 mod keys;
@@ -56,6 +58,7 @@ use crate::engine::{ContainerEngine, ContainerView, Listing};
 use crate::instance::adapt::{Adapted, KeyProof, Taken};
 use crate::instance::files::read_file;
 use crate::instance::gate::ReadyOptions;
+use crate::instance::git::GitApps;
 use crate::instance::hot::Hot;
 use crate::instance::{Cleanliness, InstanceAdapter, InstanceError, NoWay, Survey};
 use crate::model::chain::chain;
@@ -101,6 +104,7 @@ pub struct AppsmithOptions {
 pub struct Appsmith {
     options: AppsmithOptions,
     api: Api,
+    paths: git::Paths,
 }
 
 const FORMAT_MARKER: &str = "/appsmith-stacks/data/mongodb/.appsmith-mongo-fcv-min";
@@ -119,7 +123,7 @@ impl Appsmith {
             source,
         })?;
         let api = Api::new(client, options.login.clone());
-        Ok(Self { options, api })
+        Ok(Self { options, api, paths: git::Paths::default() })
     }
 
     fn instance(&self) -> InstanceName {
@@ -331,6 +335,10 @@ impl InstanceAdapter for Appsmith {
 
     async fn prove_keys(&self) -> Result<KeyProof, InstanceError> {
         keys::prove(&self.api).await.map_err(|error| self.failed("test a data source", error))
+    }
+
+    fn git(&self) -> Option<&dyn GitApps> {
+        self.api.has_login().then_some(self)
     }
 
     fn hot(&self) -> Option<&dyn Hot> {
