@@ -5,7 +5,7 @@ mod identity;
 pub mod schedules;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +20,10 @@ use crate::instance::generic::{Generic, GenericOptions};
 use crate::instance::{InstanceAdapter, InstanceError};
 use crate::model::definition::MountSource;
 use crate::model::ids::{InstanceName, RunId};
+use crate::ops::promote::{Place, Promotion};
 use crate::ops::state::{StateDir, StateError};
 use crate::ops::{Acknowledged, Settings, Tools, run};
+use crate::promote::{Access, Git};
 use crate::repository::{Repository, RepositoryError};
 use crate::smoke::browser::Browsing;
 use crate::store::absent::AbsentStore;
@@ -180,6 +182,7 @@ impl App {
             engine,
             repository: Arc::new(repository),
             instances,
+            promotion: promotion(config, &state),
             state,
             now: jiff::Timestamp::now,
             settings: settings(config),
@@ -227,6 +230,38 @@ fn settings(config: &Config) -> Settings {
         keep_pictures: signed(config.smoke.browser.keep_pictures),
         host: host(),
     }
+}
+
+/// Where and how apps are promoted.
+fn promotion(config: &Config, state: &StateDir) -> Option<Promotion> {
+    let ours = config.environments.as_ref()?;
+    let git = &config.git;
+    let access = Access {
+        key_file: git.key_file.clone(),
+        passphrase_file: git.passphrase_file.clone(),
+        known_hosts: if git.known_hosts.is_empty() { host_keys() } else { git.known_hosts.clone() },
+        user: git.user.clone(),
+        token_file: git.token_file.clone(),
+        instead_of: git.instead_of.clone(),
+    };
+    let place = |place: &config::GitEnvironment| Place {
+        instance: place.instance.clone(),
+        workspace: place.workspace.clone(),
+        branch: place.branch.clone(),
+    };
+    Some(Promotion {
+        git: Git::new(state.repositories(), access, git.timeout, git.fetch_limit.0),
+        staging: place(&ours.staging),
+        production: place(&ours.production),
+        merge: ours.merge,
+        author: (git.author_name.clone(), git.author_email.clone()),
+    })
+}
+
+/// OpenSSH's own two files.
+fn host_keys() -> Vec<PathBuf> {
+    let own = std::env::var_os("HOME").map(|home| Path::new(&home).join(".ssh/known_hosts"));
+    own.into_iter().chain([PathBuf::from("/etc/ssh/ssh_known_hosts")]).collect()
 }
 
 fn host() -> String {

@@ -1,6 +1,8 @@
 //! Exit codes and hints, looked up at the top from the types in the error's chain, so that no layer below has to
 //! know what the commands are called.
 
+mod git;
+
 use std::error::Error;
 use std::io::ErrorKind;
 
@@ -81,6 +83,9 @@ pub fn code(error: &(dyn Error + 'static)) -> u8 {
 }
 
 fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
+    if let Some(code) = git::code_of(cause) {
+        return Some(code);
+    }
     if cause.is::<NothingCompared>()
         || cause.is::<ConfigError>()
         || cause.is::<Usage>()
@@ -165,6 +170,9 @@ pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
 }
 
 fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(hint) = git::hint_of(cause) {
+        return Some(hint);
+    }
     let some = |text: &str| Some(text.to_owned());
     if let Some(error) = cause.downcast_ref::<EngineError>() {
         return match error {

@@ -12,6 +12,7 @@ mod find;
 mod logs;
 mod plan;
 mod progress;
+mod promote;
 mod recover;
 pub mod render;
 mod report;
@@ -100,6 +101,8 @@ pub enum Command {
     Restore(restore::RestoreArgs),
     /// Undo a restore: put back the data, the image and the definition that it had replaced
     Undo(undo::UndoArgs),
+    /// Bring apps from staging to production by Git
+    Promote(promote::PromoteArgs),
     /// Run the checks of an instance now, and say what differs from how it was
     Smoke(smoke::SmokeArgs),
     /// Show what the checks of a run saw, and write it as a report
@@ -164,6 +167,7 @@ pub async fn run(cli: Cli, out: &mut Render) -> Result<u8, StepError> {
         Command::Reject(args) => approve::reject(args, &config, out).await,
         Command::Restore(args) => restore::run(args, &config, out).await,
         Command::Undo(args) => undo::run(args, &config, out).await,
+        Command::Promote(args) => promote::run(args, &config, out).await,
         Command::Smoke(args) => smoke::run(&args, &config, out).await,
         Command::Report(args) => report::run(&args, &config, out).await,
         Command::Status(args) => status::run(&args, &config, out).await,

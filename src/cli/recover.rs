@@ -21,7 +21,7 @@ pub async fn run(_args: &RecoverArgs, config: &Config, out: &mut Render) -> Resu
     let state = App::state(config)?;
     // One that cannot be read may be open: then the error is said below, where it stops everything.
     let may_be_open = |run: &Result<history::RunSummary, _>| run.as_ref().map_or(true, history::RunSummary::is_open);
-    if !history::runs(&state)?.iter().any(may_be_open) {
+    if !history::unended(&state)?.iter().any(may_be_open) {
         out.say("no run was cut off");
         return Ok(exit::DONE);
     }

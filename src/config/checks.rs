@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::reader::{Reader, did_you_mean};
 use super::store::StoreUrl;
 use super::units::format_duration;
-use super::{Action, Config, Ready};
+use super::{Action, Config, Environments, Kind, Ready};
 use crate::model::ids::InstanceName;
 
 /// Notes everything that does not fit together. Runs also when single keys are wrong.
@@ -14,6 +14,7 @@ pub(super) fn cross_check(config: &Config, reader: &mut Reader<'_>) {
     pipeline(config, reader);
     ready(&config.ready, reader);
     schedules(config, reader);
+    environments(config, reader);
     if let StoreUrl::Folder(store) = &config.store.url
         && config.state_dir.starts_with(store)
     {
@@ -51,6 +52,36 @@ fn pipeline(config: &Config, reader: &mut Reader<'_>) {
 fn no_instance(name: &InstanceName, reader: &Reader<'_>) -> String {
     let meant = did_you_mean(name.as_str(), reader.below("instances"));
     format!("`{name}` is no instance; write an `[instances.{name}]` for it{meant}")
+}
+
+fn environments(config: &Config, reader: &mut Reader<'_>) {
+    let Some(Environments { staging, production, .. }) = &config.environments else { return };
+    for (name, environment) in [("staging", staging), ("production", production)] {
+        let path = format!("environments.{name}.instance");
+        match config.instances.get(&environment.instance) {
+            None if !reader.has(&format!("instances.{}", environment.instance)) => {
+                let text = no_instance(&environment.instance, reader);
+                reader.problem(&path, text);
+            }
+            Some(instance) if instance.kind != Kind::Appsmith => {
+                reader.problem(&path, "only the apps of an Appsmith can be promoted");
+            }
+            Some(instance) if instance.login.is_none() => {
+                let text = format!(
+                    "its apps can only be reached with a login; write `login_user` in `[instances.{}]`",
+                    environment.instance
+                );
+                reader.problem(&path, text);
+            }
+            _ => {}
+        }
+    }
+    if (&staging.instance, &staging.workspace) == (&production.instance, &production.workspace) {
+        reader.problem("environments.production.workspace", "is that of staging; the two must be different places");
+    }
+    if staging.branch == production.branch {
+        reader.problem("environments.production.branch", "is that of staging; each needs a branch of its own");
+    }
 }
 
 fn schedules(config: &Config, reader: &mut Reader<'_>) {

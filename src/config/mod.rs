@@ -9,6 +9,7 @@
 
 mod checks;
 mod environment;
+mod environments;
 mod instances;
 mod problem;
 mod query;
@@ -26,6 +27,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use environment::Environment;
+pub use environments::{Environment as GitEnvironment, Environments, Git};
 pub use instances::{Command, Instance, Kind, Login};
 pub use problem::{ConfigError, Place, Problem};
 pub use query::{Params, Query, Scalar};
@@ -69,6 +71,10 @@ pub struct Config {
     pub pipeline: Option<Pipeline>,
     /// At least one.
     pub instances: BTreeMap<InstanceName, Instance>,
+    /// How Git servers are spoken to.
+    pub git: Git,
+    /// Between which places apps are promoted; without it nothing is.
+    pub environments: Option<Environments>,
     /// What the daemon does by itself.
     pub schedules: Vec<Schedule>,
     settings: Vec<Setting>,
@@ -110,6 +116,8 @@ impl Config {
             let instances = top.named_sections("instances", |name, section| {
                 Instance::read(section, Instance::is_production(name, last_stage.as_ref()))
             });
+            let git = top.section("git", Git::read);
+            let environments = top.optional_section("environments", Environments::read);
             let mut index = 0..;
             let schedules = top.list("schedule", |section| Schedule::read(section, index.next().unwrap_or_default()));
             let settings = Vec::new();
@@ -124,6 +132,8 @@ impl Config {
                 smoke,
                 pipeline,
                 instances,
+                git,
+                environments,
                 schedules,
                 settings,
             }

@@ -108,6 +108,12 @@ impl<'r, 'a, 't> Section<'r, 'a, 't> {
         self.optional::<PathBuf>(key).map(|path| self.reader.folder.join(path))
     }
 
+    /// A list of paths, empty where there is none.
+    pub(super) fn paths(&mut self, key: &'static str) -> Vec<PathBuf> {
+        let paths = self.get::<Vec<PathBuf>>(key, Vec::new());
+        paths.into_iter().map(|path| self.reader.folder.join(path)).collect()
+    }
+
     /// The path of the file with a secret. `inline` is the key that a person might try instead: it is refused, and
     /// its value shown nowhere.
     pub(super) fn secret_file(&mut self, inline: &'static str, file: &'static str) -> Option<PathBuf> {

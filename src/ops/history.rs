@@ -7,7 +7,10 @@ use super::run::Plan;
 use super::state::{StateDir, StateError};
 use crate::model::ids::{InstanceName, RunId, SnapshotId};
 use crate::model::plan::choose::UpgradeState;
-use crate::workflow::{FileJournal, Header, JournalError, Occasion, Outcome, Record, Wait, chain};
+use crate::workflow::{FileJournal, Header, JournalError, Occasion, Outcome, Record, Wait, chain, is_finished};
+
+/// The one workflow that neither stops an instance nor changes its image.
+const PROMOTE: &str = "promote";
 
 /// One run, for lists.
 #[derive(Clone, Debug, Serialize)]
@@ -96,6 +99,13 @@ impl RunSummary {
     pub fn state_text(&self) -> String {
         let names =
             |names: &[InstanceName]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ");
+        if self.workflow == PROMOTE {
+            return match (self.reopened.first(), self.rolled_back.first()) {
+                (Some(production), _) => format!("`{production}` has what was promoted"),
+                (None, Some(production)) => format!("what was promoted is taken back from `{production}`"),
+                (None, None) => "production was not touched".into(),
+            };
+        }
         let (rolled_back, reopened) = (self.as_left(&self.rolled_back), self.as_left(&self.reopened));
         let untouched: Vec<InstanceName> = self
             .instances
@@ -146,17 +156,35 @@ pub fn story(state: &StateDir, run: &RunId) -> Result<Story, JournalError> {
     Ok(Story { header, records })
 }
 
+/// The runs that have not ended, oldest first, as [`runs`] has them. Of those that have, next to nothing is read.
+pub fn unended(state: &StateDir) -> Result<Vec<Result<RunSummary, JournalError>>, StateError> {
+    let ids = state.runs()?;
+    let unended: Vec<_> = ids.into_iter().filter(|run| !is_finished(&state.journal(run))).collect();
+    Ok(in_order(state, &unended))
+}
+
 /// All runs, oldest first. One whose journal cannot be read is shown with the reason, not hidden.
 pub fn runs(state: &StateDir) -> Result<Vec<Result<RunSummary, JournalError>>, StateError> {
-    let mut runs: Vec<_> = state.runs()?.iter().map(|run| story(state, run).map(|story| summary(&story))).collect();
+    Ok(in_order(state, &state.runs()?))
+}
+
+fn in_order(state: &StateDir, ids: &[RunId]) -> Vec<Result<RunSummary, JournalError>> {
+    let mut runs: Vec<_> = ids.iter().map(|run| story(state, run).map(|story| summary(&story))).collect();
     runs.sort_by_key(|run| run.as_ref().map(|run| run.started_at.clone()).unwrap_or_default());
-    Ok(runs)
+    runs
+}
+
+/// When a run was begun, as its id says: to the second, as text that sorts.
+fn time_in(run: &RunId) -> Option<&str> {
+    run.as_str().split_once('-').map(|(_, time)| time)
 }
 
 /// Fills in which later runs of this host have changed its instances. Where that cannot be looked for, nothing is said.
 pub fn with_what_came_after(state: &StateDir, summary: RunSummary) -> RunSummary {
-    match runs(state) {
-        Ok(others) => came_after(summary, others.into_iter().flatten()),
+    let newer =
+        |ids: Vec<RunId>| ids.into_iter().filter(|run| time_in(run) >= time_in(&summary.run)).collect::<Vec<_>>();
+    match state.runs().map(newer) {
+        Ok(ids) => came_after(summary, in_order(state, &ids).into_iter().flatten()),
         Err(error) => {
             tracing::warn!(run = %summary.run, error = %chain(&error), "later runs cannot be looked at");
             summary
@@ -220,11 +248,13 @@ pub fn summary(story: &Story) -> RunSummary {
         let done = records.iter().filter_map(wanted).map(name);
         done.filter_map(|step| InstanceName::new(step.strip_prefix(verb)?.strip_prefix(' ')?).ok()).collect()
     };
-    let rolled_back = steps_of("rest", |record| match record {
+    // Of a promotion, which rests nobody, it is the merge; and its checks are the end of it for users.
+    let (begins, opens) = if header.workflow == PROMOTE { ("merge", "check") } else { ("rest", "reopen") };
+    let rolled_back = steps_of(begins, |record| match record {
         Record::UndoDone { step, .. } => Some(*step),
         _ => None,
     });
-    let reopened = steps_of("reopen", |record| match record {
+    let reopened = steps_of(opens, |record| match record {
         Record::Reopened { step, .. } => Some(*step),
         _ => None,
     });

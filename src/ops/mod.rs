@@ -12,6 +12,7 @@ pub mod give_way;
 pub mod history;
 pub mod lock;
 pub mod notes;
+pub mod promote;
 pub mod report;
 pub mod restore;
 pub mod run;
@@ -49,6 +50,8 @@ pub struct Tools {
     pub instances: BTreeMap<InstanceName, Arc<dyn InstanceAdapter>>,
     /// Where journals lie.
     pub state: StateDir,
+    /// Between which places apps are promoted, and by which repositories; `None` where that is not configured.
+    pub promotion: Option<promote::Promotion>,
     /// The clock.
     pub now: fn() -> Timestamp,
     /// What the configuration says.

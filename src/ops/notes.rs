@@ -8,7 +8,7 @@ use super::state::FileRef;
 use crate::engine::{ContainerView, Listing};
 use crate::instance::Cleanliness;
 use crate::model::definition::{Definition, MountSource, RestartPolicy};
-use crate::model::ids::{ImageId, InstanceName, RunId, SnapshotId};
+use crate::model::ids::{CommitId, ImageId, InstanceName, RunId, SnapshotId};
 use crate::model::manifest::{ImageRecord, ObjectRecord, PartRecord};
 use crate::model::observation::Observation;
 use crate::model::part::PartPlan;
@@ -21,6 +21,21 @@ use crate::model::version::Version;
 pub struct Notes {
     /// By instance.
     pub instances: BTreeMap<InstanceName, InstanceNotes>,
+    /// Of a promotion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promotion: Option<PromotionNotes>,
+}
+
+/// What a run knows of the app that it promotes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PromotionNotes {
+    /// What the checks saw in production before.
+    pub baseline: Option<FileRef>,
+    /// When the app had been deployed then, in the instance's words.
+    pub deployed_at: Option<String>,
+    /// The commit that was pushed; `None` where there was nothing to merge.
+    pub made: Option<CommitId>,
 }
 
 impl Notes {

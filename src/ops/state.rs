@@ -198,6 +198,11 @@ impl StateDir {
         self.root.join("locks").join(format!("{container}.lock"))
     }
 
+    /// Where copies of the apps' repositories lie. They can be removed at any time.
+    pub fn repositories(&self) -> PathBuf {
+        self.root.join("git")
+    }
+
     /// The ids of all runs, oldest first within a workflow.
     pub fn runs(&self) -> Result<Vec<RunId>, StateError> {
         let folder = self.root.join("runs");

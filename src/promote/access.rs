@@ -16,10 +16,10 @@ use git2::{CertificateCheckStatus, Cred, CredentialType, ErrorClass, ErrorCode, 
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::address::{Address, InsteadOf};
 use super::error::{GitError, HostKey};
 use super::known_hosts::{self, Known};
 use crate::instance::secret::Secret;
+use crate::model::promotion::{Address, InsteadOf};
 
 /// More is no secret.
 const SECRET_BYTES_MAX: u64 = 16 << 10;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::error::GitError;
 use super::mirror::Mirror;
 use crate::model::ids::CommitId;
-use crate::model::promotion::{Change, Delta, How, summarise};
+use crate::model::promotion::{Change, Delta, How, Schema, summarise};
 
 /// More commits are counted and not listed.
 const COMMITS_LISTED_MAX: usize = 50;
@@ -51,17 +51,6 @@ pub struct CommitLine {
     pub author: String,
     /// When, seconds since 1970.
     pub at: i64,
-}
-
-/// What `metadata.json` says of the files; a repository without one says nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Schema {
-    /// `clientSchemaVersion`.
-    pub client: Option<u32>,
-    /// `serverSchemaVersion`. An instance that reads less refuses the files.
-    pub server: Option<u32>,
-    /// `fileFormatVersion`.
-    pub format: Option<u32>,
 }
 
 impl Mirror<'_> {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::address::{Address, BadAddress};
+use crate::model::promotion::{Address, BadAddress};
 use crate::stream::BoxError;
 
 /// The key by which a host is known.

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
 
-use super::address::Host;
+use crate::model::promotion::Host;
 
 /// More is no file of host keys.
 const FILE_BYTES_MAX: u64 = 4 << 20;

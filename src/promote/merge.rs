@@ -13,6 +13,7 @@ use super::compare::line;
 use super::error::GitError;
 use super::mirror::Mirror;
 use crate::model::ids::CommitId;
+use crate::model::promotion::Style;
 
 const REVERTS: &str = "Tidegate-Reverts: ";
 const REAPPLIES: &str = "Tidegate-Reapplies: ";
@@ -21,18 +22,6 @@ const BY_APPSMITH: &str = "System generated commit";
 /// Commits of production that staging does not have; more are not looked at.
 const OWN_COMMITS_MAX: usize = 10_000;
 const CONFLICTS_LISTED_MAX: usize = 100;
-
-/// How a branch is brought into another: Git's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Style {
-    /// Fast-forward where it can be, else a merge commit.
-    Ff,
-    /// Always a merge commit.
-    NoFf,
-    /// Fast-forward, or not at all.
-    FfOnly,
-}
 
 /// Who writes our commits, and when: the same each time a step is done, so that its commit is the same one.
 #[derive(Clone, Debug)]
@@ -155,6 +144,23 @@ impl Mirror<'_> {
             self.repository.commit(None, &signature, &signature, &message, &old.tree()?, &[&head])
         };
         self.id(make().map_err(failed)?)
+    }
+
+    /// Whether `made` was taken back between it and `head`.
+    pub fn is_reverted(&self, head: &CommitId, made: &CommitId) -> Result<bool, GitError> {
+        let failed = |error| self.failed("look into", error);
+        let (head, made) = (self.commit(head)?, self.commit(made)?);
+        let mut walk = self.repository.revwalk().map_err(failed)?;
+        walk.push(head.id()).map_err(failed)?;
+        walk.hide(made.id()).map_err(failed)?;
+        let wanted = format!("{REVERTS}{}", made.id());
+        for oid in walk.take(OWN_COMMITS_MAX) {
+            let commit = self.repository.find_commit(oid.map_err(failed)?).map_err(failed)?;
+            if String::from_utf8_lossy(commit.message_bytes()).lines().any(|line| line == wanted) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Promotions that were taken back and not brought again: commits that only `ours` has, oldest first.

@@ -11,9 +11,9 @@ use git2::{
 use sha2::{Digest, Sha256};
 
 use super::access::{Access, Bounds, Session, in_words};
-use super::address::Address;
 use super::error::GitError;
 use crate::model::ids::CommitId;
+use crate::model::promotion::Address;
 
 /// Each fetch adds a pack. A copy with more is made anew.
 const PACKS_MAX: usize = 60;
@@ -124,6 +124,18 @@ impl<'a> Mirror<'a> {
                 reason: reason.trim().replace(char::is_control, " "),
             }),
         }
+    }
+
+    /// Whether the history of `head` has `commit`; both as far as they were fetched.
+    pub fn has(&self, head: &CommitId, commit: &CommitId) -> Result<bool, GitError> {
+        let head = self.commit(head)?.id();
+        let Ok(commit) = self.commit(commit) else { return Ok(false) };
+        let has = head == commit.id()
+            || self
+                .repository
+                .graph_descendant_of(head, commit.id())
+                .map_err(|error| self.failed("look into", error))?;
+        Ok(has)
     }
 
     /// libgit2 failed at something of the copy.

@@ -4,7 +4,6 @@
 //! is hostile: nothing of it is ever checked out.
 
 pub mod access;
-pub mod address;
 pub mod compare;
 pub mod error;
 mod known_hosts;
@@ -20,11 +19,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub use self::access::{Access, Bounds};
-pub use self::address::{Address, BadAddress, InsteadOf};
-pub use self::compare::{CommitLine, Comparison, Schema};
+pub use self::compare::{CommitLine, Comparison};
 pub use self::error::GitError;
-pub use self::merge::{Author, Merged, Style};
+pub use self::merge::{Author, Merged};
 pub use self::mirror::{Heads, Mirror};
+use crate::model::promotion::Address;
 
 /// A server that is silent for so long is given up.
 const SILENCE: Duration = Duration::from_secs(30);

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::model::ids::CommitId;
+use crate::model::promotion::{Address, Schema, Style};
 
 /// A bare repository, as a Git server has it.
 struct Server {

@@ -1,13 +1,13 @@
 //! Where records go: one file a run, one JSON document a line.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::record::{Header, JOURNAL_FORMAT, Record};
 
@@ -64,6 +64,9 @@ pub enum JournalError {
 
 /// Room that is allocated when a run begins, so that an undo can be written on a full disk.
 const ROOM_BYTES: i64 = 1 << 20;
+
+/// The record that ends a run is shorter.
+const FINISHED_BYTES_MAX: u64 = 4096;
 
 /// A journal in a file.
 #[derive(Debug)]
@@ -130,6 +133,28 @@ pub fn read_header(path: &Path) -> Result<Header, JournalError> {
     FileJournal::<serde_json::Value>::load(path).map(|(header, _)| header)
 }
 
+/// Whether the last whole line says that the run is finished. Only the end of the file is read: hosts have years of runs.
+/// `false` where that cannot be seen.
+pub fn is_finished(path: &Path) -> bool {
+    #[derive(Deserialize)]
+    struct Last {
+        record: String,
+    }
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(FINISHED_BYTES_MAX)))?;
+        let mut end = Vec::new();
+        file.read_to_end(&mut end)?;
+        Ok(end)
+    };
+    let Ok(end) = read() else { return false };
+    // What is behind the last line end was torn off.
+    let mut lines = end.rsplit(|byte| *byte == b'\n').skip(1);
+    let last = lines.next().and_then(|line| serde_json::from_slice::<Last>(line).ok());
+    last.is_some_and(|last| last.record == "finished")
+}
+
 #[async_trait]
 impl<N: Serialize + DeserializeOwned + Clone + Send + Sync> Journal<N> for FileJournal<N> {
     async fn append(&mut self, record: &Record<N>) -> Result<(), JournalError> {
@@ -193,4 +218,34 @@ fn allocate(file: &File) -> std::io::Result<()> {
 
 fn sync_folder(path: &Path) -> std::io::Result<()> {
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_last_line_says_that_a_run_is_finished() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.jsonl");
+        let told = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            is_finished(&path)
+        };
+        let finished = r#"{"record":"finished","at":"2026-11-22T00:00:00Z","outcome":"completed"}"#;
+        let long = format!("{{\"record\":\"done\",\"notes\":\"{}\"}}", "x".repeat(10_000));
+        assert!(told(&format!("{{}}\n{finished}\n")));
+        assert!(told(&format!("{long}\n{finished}\n")));
+        assert!(told(&format!("{finished}\n{{\"record\":\"retry_un")), "a torn line is dropped");
+        for open in [
+            String::new(),
+            finished.to_owned(),
+            format!("{finished}\n{{\"record\":\"retry_undo\",\"at\":\"\"}}\n"),
+            format!("{finished}\n{long}\n"),
+            "{}\n".to_owned(),
+        ] {
+            assert!(!told(&open), "{open}");
+        }
+        assert!(!is_finished(&folder.path().join("none")));
+    }
 }

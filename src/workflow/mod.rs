@@ -28,6 +28,6 @@ mod replay;
 pub use crate::model::chain::chain;
 pub use drive::{DriveError, Driven, Guard, LeftAsIs, Retry, RunCx, Step, StepError, UndoKind, Waits, drive, shapes};
 pub use event::{Event, EventSink, Silent};
-pub use journal::{FileJournal, Journal, JournalError, read_header};
+pub use journal::{FileJournal, Journal, JournalError, is_finished, read_header};
 pub use record::{Header, JOURNAL_FORMAT, Occasion, Record, Wait};
 pub use replay::{IllegalRecord, Next, Outcome, RunState, StepShape, StepState};

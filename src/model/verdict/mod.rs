@@ -11,6 +11,7 @@
 //! | the connection to Git, an on-load action, a role | warning | the deployed app works without, and versions differ in what they say of it |
 //! | what may not be listed any more | warning | a right that was taken from our user |
 
+mod promoted;
 mod things;
 
 use std::fmt;

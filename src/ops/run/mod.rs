@@ -13,6 +13,7 @@ use super::give_way;
 use super::history::{self, RunSummary};
 use super::lock::{LockError, Locks};
 use super::notes::Notes;
+use super::promote::{self, PromotePlan};
 use super::restore::{self, RestorePlan};
 use super::snapshot::{self, SnapshotPlan};
 use super::state::StateError;
@@ -41,6 +42,8 @@ pub enum Plan {
     Restore(RestorePlan),
     /// Undo a restore.
     Undo(UndoPlan),
+    /// Bring one app from staging to production.
+    Promote(Box<PromotePlan>),
 }
 
 impl Plan {
@@ -51,6 +54,7 @@ impl Plan {
             Self::Upgrade(_) => ("upgrade", 1),
             Self::Restore(_) => ("restore", 1),
             Self::Undo(_) => ("undo", 1),
+            Self::Promote(_) => ("promote", 1),
         }
     }
 
@@ -60,6 +64,13 @@ impl Plan {
             Self::Snapshot(plan) => vec![plan.instance.clone()],
             Self::Restore(plan) => vec![plan.instance.clone()],
             Self::Undo(plan) => vec![plan.instance.clone()],
+            // Both must stay what they are: neither upgraded nor put back in the meantime.
+            Self::Promote(plan) => {
+                let mut both = vec![plan.staging.instance.clone(), plan.production.instance.clone()];
+                both.sort();
+                both.dedup();
+                both
+            }
             // Also the stages behind whose gate it waits, so that they stay what the gate saw.
             Self::Upgrade(plan) => {
                 let mut all: Vec<InstanceName> = plan.stages.iter().map(|stage| stage.instance.clone()).collect();
@@ -77,6 +88,7 @@ impl Plan {
             Self::Snapshot(plan) => vec![(plan.instance.clone(), plan.container.clone())],
             Self::Restore(plan) => vec![(plan.instance.clone(), plan.container.clone())],
             Self::Undo(plan) => vec![(plan.instance.clone(), plan.container.clone())],
+            Self::Promote(_) => Vec::new(),
             Self::Upgrade(plan) => {
                 plan.stages.iter().map(|stage| (stage.instance.clone(), stage.container.clone())).collect()
             }
@@ -90,6 +102,7 @@ impl Plan {
             Self::Upgrade(plan) => upgrade::steps(tools, plan),
             Self::Restore(plan) => restore::steps(tools, plan),
             Self::Undo(plan) => undo::steps(tools, plan),
+            Self::Promote(plan) => promote::steps(tools, plan),
         }
     }
 }
@@ -296,7 +309,7 @@ pub struct Unended {
 /// one without a complete first line is that of a run that never began.
 pub fn unended_runs(tools: &Tools) -> Result<Unended, RunError> {
     let mut unended = Unended::default();
-    for run in history::runs(&tools.state)? {
+    for run in history::unended(&tools.state)? {
         match run {
             Ok(run) if run.is_open() => unended.open.push(run),
             Ok(run) if run.waiting.is_some() => unended.waiting.push(run),
@@ -328,11 +341,12 @@ async fn carry_on(
     let driven = drive(steps, journal, cx, Notes::default()).await;
     let driven = driven.map_err(|source| RunError::CutOff { run: run.clone(), source })?;
     let story = history::story(&tools.state, run)?;
-    let rest_began = |record: &Record<Notes>| match record {
-        Record::Started { step, .. } => story.header.steps.get(*step).is_some_and(|name| name.starts_with("rest ")),
+    let begins = |name: &String| name.starts_with("rest ") || name.starts_with("merge ");
+    let began = |record: &Record<Notes>| match record {
+        Record::Started { step, .. } => story.header.steps.get(*step).is_some_and(begins),
         _ => false,
     };
-    let touched = story.records.iter().any(rest_began);
+    let touched = story.records.iter().any(began);
     Ok(RunReport {
         summary: history::with_what_came_after(&tools.state, history::summary(&story)),
         outcome: driven.outcome,

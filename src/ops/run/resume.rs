@@ -108,6 +108,8 @@ pub async fn resume_through<J: Journal<Notes>>(
                 // A snapshot unwinds: the instance runs again, and the next one is taken later.
                 Plan::Snapshot(_) => Recovery::RollBack("it was cut off".into()),
                 Plan::Upgrade(plan) => upgrade::recover(tools, plan, &state).await?,
+                // Every step finds out what is done already.
+                Plan::Promote(_) => Recovery::GoOn,
                 Plan::Restore(RestorePlan { instance, container, .. })
                 | Plan::Undo(UndoPlan { instance, container, .. }) => {
                     go_on(tools, &cx, &state, instance, container).await?

@@ -10,6 +10,7 @@ mod image;
 mod load;
 mod look;
 mod meter;
+pub mod promotion;
 mod read;
 mod recall;
 mod rest;

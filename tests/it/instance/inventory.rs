@@ -168,7 +168,7 @@ async fn the_queries_that_are_named_run_and_no_others() {
     assert_eq!(result("more rows"), "fail: it has 3 rows, fewer than 4");
     assert!(result("broken").starts_with("fail: "), "{}", result("broken"));
     let slow = result("slow");
-    assert!(slow.starts_with("fail: it took 1") && slow.ends_with(" ms, more than 500 ms"), "{slow}");
+    assert!(slow.starts_with("fail: it took ") && slow.ends_with(" ms, more than 500 ms"), "{slow}");
     assert_eq!(result("with values"), "pass");
     assert_eq!(
         result("without values"),

@@ -277,6 +277,7 @@ impl World {
             repository: Arc::new(Repository::unopened(Arc::new(store))),
             instances: INSTANCES.iter().map(app).collect(),
             state: self.state.clone(),
+            promotion: None,
             now,
             settings: Settings {
                 stages: INSTANCES.iter().map(|name| InstanceName::new(*name).unwrap()).collect(),
