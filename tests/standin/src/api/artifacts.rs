@@ -28,7 +28,7 @@ pub async fn export(
     let (client, server) = world.behaviour.version.json_schemas();
     let (name, file) = look(&world, &caller, |eye| {
         let application = eye.application_for(&id, Side::Edited)?;
-        let of = |collection| eye.database.matching(collection, "applicationId", &id);
+        let of = |collection| eye.database.matching(collection, "applicationId", text(application, "_id"));
         let page_name = |id: &str| {
             let page = eye.database.get(Collection::NewPage, id);
             page.map_or(Value::Null, |page| page["unpublishedPage"]["name"].clone())
@@ -211,7 +211,7 @@ fn package(database: &Database, plugin: &str) -> String {
     database.get(Collection::Plugin, plugin).map_or("", |plugin| text(plugin, "packageName")).to_owned()
 }
 
-fn unconfigured<'a>(database: &'a Database, application: &str) -> Vec<&'a Value> {
+pub fn unconfigured<'a>(database: &'a Database, application: &str) -> Vec<&'a Value> {
     let actions = database.matching(Collection::NewAction, "applicationId", application);
     let mut sources: Vec<&Value> = actions
         .filter_map(|action| database.get(Collection::Datasource, text(action, "datasourceId")))
