@@ -183,7 +183,7 @@ fn take_in(database: &mut Database, workspace: &str, into: Option<String>, file:
 }
 
 /// Names are free in another workspace, and otherwise get a number.
-fn free_name(database: &Database, workspace: &str, wanted: &str, into: Option<&str>) -> String {
+pub fn free_name(database: &Database, workspace: &str, wanted: &str, into: Option<&str>) -> String {
     let taken = |name: &str| {
         let mut others = database.matching(Collection::Application, "workspaceId", workspace);
         others.any(|other| text(other, "name") == name && Some(text(other, "_id")) != into)

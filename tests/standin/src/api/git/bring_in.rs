@@ -6,7 +6,7 @@ use super::errors;
 use super::guard::{self, locked};
 use super::steps;
 use super::target::{Target, key_file, shown};
-use crate::api::artifacts::unconfigured;
+use crate::api::artifacts::{free_name, unconfigured};
 use crate::api::envelope::{Answer, ApiError, ok};
 use crate::api::{look, read, write};
 use crate::data::database::Collection;
@@ -49,8 +49,9 @@ async fn run(ask: &Ask, mut document: Value) -> Answer {
             return Err(errors::step("import", "Cannot import from an empty repository"));
         }
         let branch = clone.head().await.map_err(|trouble| errors::of("import", trouble))?;
-        document["name"] = json!(remote.repository);
-        document["slug"] = json!(documents::slug(&remote.repository));
+        let name = read(world, |database| Ok(free_name(database, &workspace, &remote.repository, None)))?;
+        document["name"] = json!(name);
+        document["slug"] = json!(documents::slug(&name));
         document["gitApplicationMetadata"] = metadata(world, &url, &remote, &base, &branch);
         document["gitAuth"] = json!({
             "publicKey": auth["publicKey"], "encryptedPrivateKey": auth["encryptedPrivateKey"],

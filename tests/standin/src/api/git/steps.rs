@@ -219,3 +219,53 @@ pub fn save_profile(ask: &Ask, name: &str, profile: &Value, also_default: bool) 
         Ok(())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::behaviour::Baked;
+    use crate::options::Options;
+    use crate::paths::Volume;
+    use crate::seed;
+
+    /// A seeded world, with three applications that are connected already.
+    fn world(broken: &str) -> (tempfile::TempDir, World) {
+        let dir = tempfile::tempdir().unwrap();
+        let volume = Volume::at(dir.path());
+        let baked = Baked::take(&mut Options::read(&[]).unwrap()).unwrap();
+        seed::fill(&volume, &baked, 4, None, 0, 7).unwrap();
+        let database = Database::open(&volume.mongodb()).unwrap();
+        let world =
+            World::new(volume, baked.in_environment(None, Some(broken)).unwrap(), String::new(), Default::default());
+        *world.mongo() = Some(database);
+        (dir, world)
+    }
+
+    #[test]
+    fn a_limit_counts_the_others_and_only_where_there_is_one() {
+        let refused = |broken: &str, own| refuse_private(&world(broken).1, own).err().map(|error| error.code());
+        assert_eq!((refused("", None), refused("git-private-limit:4", None)), (None, None));
+        assert_eq!(refused("git-private-limit:3", None), Some("AE-GIT-4043"));
+        let (_dir, world) = world("git-private-limit:3");
+        let own = read(&world, |database| {
+            let mut connected =
+                database.all(Collection::Application).filter(|it| it.get("gitApplicationMetadata").is_some());
+            Ok(connected.next().map(|it| text(it, "_id").to_owned()).unwrap())
+        });
+        assert!(refuse_private(&world, Some(&own.unwrap())).is_ok(), "one that is connected may go on");
+    }
+
+    #[test]
+    fn content_of_a_newer_schema_is_refused() {
+        let (_dir, world) = world("");
+        let (client, server) = world.behaviour.version.json_schemas();
+        let refused = |client: u32, server: u32| {
+            let metadata = json!({"clientSchemaVersion": client, "serverSchemaVersion": server}).to_string();
+            refuse_newer(&world, &content::Files::from([("metadata.json".to_owned(), metadata)]))
+                .err()
+                .map(|it| it.code())
+        };
+        assert_eq!((refused(client, server), refused(1, 7)), (None, None));
+        assert_eq!((refused(client, server + 1), refused(client + 1, 7)), (Some("AE-JSN-4045"), Some("AE-JSN-4045")));
+    }
+}
