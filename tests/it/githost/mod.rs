@@ -9,7 +9,7 @@
 //! A deploy key is let in by one line of `authorized_keys`, whose forced command names its repository and its right.
 
 mod faults;
-mod flow;
+pub mod flow;
 mod https;
 mod image;
 pub mod standin;

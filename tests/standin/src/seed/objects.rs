@@ -95,5 +95,9 @@ mod tests {
         assert_eq!(hex(&id), "ce013625030ba8dba906f756967f9e9ca394464a");
         // `git mktree </dev/null`
         assert_eq!(hex(&write_tree(dir.path(), &Tree::new(), "").unwrap()), "4b825dc642cb6eb9a060e54bf8d69288fbee4904");
+        // `git write-tree` of `a/x`, `a.txt` and `a0`: a folder's place is that of its name with a slash.
+        let file = |text: &str| Entry::File(text.into(), false);
+        let tree = Tree::from([("a/x".into(), file("1")), ("a.txt".into(), file("2")), ("a0".into(), file("3"))]);
+        assert_eq!(hex(&write_tree(dir.path(), &tree, "").unwrap()), "407d425ff51b4197477384afa5c4978738feb787");
     }
 }
