@@ -73,6 +73,10 @@ ensure_packages() {
     if [[ " ${missing[*]} " == *" docker-registry "* ]] && [ -d /run/systemd/system ]; then
         systemctl disable --now docker-registry >>"$log" 2>&1 || true
     fi
+    # Tests run sshd in a container only; nobody asked for one on this host.
+    if [[ " ${missing[*]} " == *" openssh-server "* ]] && [ -d /run/systemd/system ]; then
+        systemctl disable --now ssh >>"$log" 2>&1 || true
+    fi
 }
 
 ensure_rust() {

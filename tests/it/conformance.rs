@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use tidegate_conformance::{Login, Options, Outcome, Report, run, wait};
+use tidegate_conformance::{GitRemote, Login, Options, Outcome, Report, run, wait};
 
 use crate::docker::{docker, docker_ok};
+use crate::githost::GitHost;
+use crate::githost::standin::Network;
 use crate::instance::world::import;
 
 const PREFIX: &str = "tg-conf-";
@@ -24,7 +26,7 @@ impl Instance {
         let instance = Self { url: String::new(), name };
         instance.sweep().await;
         let image = format!("{PREFIX}image:{test}-{version}");
-        import(&image, &[LABEL], &["--version", version, "--scale", "0.05"]).await;
+        import(&image, &[LABEL], &["--version", version, "--scale", "0.05", "--git", "on"]).await;
         docker_ok(&["volume", "create", "--label", LABEL, &instance.name]).await;
         let mount = format!("{}:/appsmith-stacks", instance.name);
         let seed = ["run", "--rm", "--label", LABEL, "-v", &mount, &image, "seed", "--apps", "4", "--seed", "7"];
@@ -49,6 +51,7 @@ impl Instance {
             may_make_accounts: true,
             may_make_backups: true,
             safe_queries: vec!["Orders/getHome".into()],
+            git: None,
         }
     }
 
@@ -100,6 +103,25 @@ async fn the_stand_in_of_every_era_is_what_the_contract_says() {
         let ours = |line: &&&str| line.contains(r#"application="Orders" name="getHome""#);
         assert!(ran.len() == 2 && ran.iter().filter(ours).count() == 2, "only the safe query runs: {ran:?}");
         instance.remove("all", version).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn git_in_the_stand_in_is_what_the_contract_says() {
+    for (version, test) in [("v2.5.1", "git-new"), ("v1.40", "git-old")] {
+        let network = Network::make(test).await;
+        let host = GitHost::start(test, Some(&network.0)).await;
+        host.repository("conformance", "production").await;
+        let instance = Instance::start(test, version, "").await;
+        docker_ok(&["network", "connect", &network.0, &instance.name]).await;
+        let remote = GitRemote { url: host.inside("conformance"), allow: host.allowing("conformance") };
+        let report = run(Options { git: Some(remote), ..instance.options(version) }).await.unwrap();
+        assert_eq!(report.failures().count(), 0, "{version}\n{report}");
+        let lines = report.lines.iter().filter(|line| line.section.starts_with("D."));
+        insta::assert_snapshot!(test, lines.map(|line| line.to_string() + "\n").collect::<String>());
+        instance.remove(test, version).await;
+        host.remove().await;
+        network.remove().await;
     }
 }
 

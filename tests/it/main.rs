@@ -11,6 +11,7 @@ mod dependency_rule;
 mod docker;
 mod engine;
 mod field;
+mod githost;
 mod instance;
 mod matrix;
 mod porter;

@@ -4,7 +4,7 @@
 //! fails. Nothing here asks for what only a stand-in has.
 //!
 //! ```text
-//! lib -> { container, session, instance, workspaces, applications, queries, files, sources } -> lab -> { http, docker }
+//! lib -> { container, session, instance, workspaces, applications, queries, files, sources, git } -> lab -> { http, docker }
 //! ```
 //!
 //! It reads, unless it may write: then it makes a workspace of its own (`tidegate-conformance-…`), and takes it away
@@ -15,6 +15,7 @@ mod applications;
 mod container;
 mod docker;
 mod files;
+mod git;
 mod http;
 mod instance;
 mod lab;
@@ -48,6 +49,17 @@ pub struct Options {
     pub may_make_backups: bool,
     /// Queries that may be run, as `APP/QUERY`. They must need no value from the page.
     pub safe_queries: Vec<String>,
+    /// An empty repository that an application may be connected to. What is pushed there stays.
+    pub git: Option<GitRemote>,
+}
+
+/// A repository, and how keys get in.
+#[derive(Clone, Debug)]
+pub struct GitRemote {
+    /// Its SSH address, as the instance reaches it.
+    pub url: String,
+    /// A program that lets the key in, which is its only argument, with the right to push.
+    pub allow: std::path::PathBuf,
 }
 
 /// An account and its password.
@@ -77,6 +89,7 @@ pub async fn run(options: Options) -> Result<Report, String> {
         workspaces::test(&lab, &mut report).await;
         sources::test(&lab, &mut report).await;
         queries::test(&lab, &mut report).await;
+        git::test(&lab, &mut report).await;
         if lab.options.read_only {
             report.observe("C.6", "read-only: nothing is made, so roles, deployment and files are not tested");
         } else {
@@ -95,6 +108,7 @@ async fn write(lab: &lab::Lab, report: &mut Report) {
     };
     if let Some(application) = applications::test(lab, report, &workspace).await {
         files::test(lab, report, &workspace, &application).await;
+        git::test_ours(lab, report, &workspace, &application).await;
         workspaces::test_roles(lab, report, &workspace, &application).await;
     }
     sources::test_one_of_our_own(lab, report, &workspace).await;

@@ -5,7 +5,7 @@ use clap::Parser;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use tidegate_conformance::{Login, Options};
+use tidegate_conformance::{GitRemote, Login, Options};
 
 /// Tests whether an Appsmith instance is what Tidegate believes it to be.
 #[derive(Debug, Parser)]
@@ -38,6 +38,12 @@ struct Args {
     /// A query that may be run, and needs no value of its page; may be repeated
     #[arg(long, value_name = "APP/QUERY")]
     safe_query: Vec<String>,
+    /// The SSH address of an empty repository that may be pushed to, as the instance reaches it; what is pushed stays
+    #[arg(long, value_name = "URL", requires = "git_allow", conflicts_with = "read_only")]
+    git_remote: Option<String>,
+    /// The program that lets a key in there; the public key is its only argument
+    #[arg(long, value_name = "PROGRAM", requires = "git_remote")]
+    git_allow: Option<PathBuf>,
     /// Test nothing: wait so many seconds until the API answers
     #[arg(long, value_name = "SECONDS", conflicts_with = "set_up")]
     wait: Option<u64>,
@@ -74,6 +80,7 @@ fn run(args: Args) -> Result<ExitCode, String> {
         may_make_accounts: args.accounts,
         may_make_backups: args.backups,
         safe_queries: args.safe_query,
+        git: args.git_remote.zip(args.git_allow).map(|(url, allow)| GitRemote { url, allow }),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;

@@ -233,7 +233,7 @@ pub(crate) async fn import(name: &str, labels: &[&str], options: &[&str]) {
     docker_ok(&words).await;
 }
 
-fn standin() -> PathBuf {
+pub(crate) fn standin() -> PathBuf {
     let built = "target/x86_64-unknown-linux-gnu/release/standin";
     let path = std::env::var_os("STANDIN_BIN")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(built), PathBuf::from);

@@ -60,6 +60,16 @@ pub enum Broken {
     RestoreFails,
     /// `restore-lies`: a restore does nothing and exits 0.
     RestoreLies,
+    /// `git-slow:VERB:SECS`: that Git operation takes so much longer, in real seconds; it goes on without its client.
+    GitSlow(String, f64),
+    /// `git-fails:VERB:CODE`: that Git operation is refused with that code; with `:once`, the first time.
+    GitFails(String, String, bool),
+    /// `git-lock`: the first Git operation of each application does not give its lock back.
+    GitLock,
+    /// `git-no-followup-push`: the commit that follows a pull stays here.
+    GitNoFollowupPush,
+    /// `git-private-limit:N`: every repository is private, and only so many may be connected.
+    GitPrivateLimit(usize),
     /// `noisy-…`: nothing is broken, and not everything is as before. No check may fail for it.
     Noisy(Noisy),
 }
@@ -111,7 +121,7 @@ const SPOILS: [(&str, Spoil); 8] = [
 ];
 
 /// The kinds that are one word.
-const WORDS: [(&str, Broken); 19] = [
+const WORDS: [(&str, Broken); 21] = [
     ("blank-page", Broken::BlankPage),
     ("console-error", Broken::ConsoleError),
     ("missing-asset", Broken::MissingAsset),
@@ -127,11 +137,63 @@ const WORDS: [(&str, Broken); 19] = [
     ("backup-full", Broken::BackupFull),
     ("restore-fails", Broken::RestoreFails),
     ("restore-lies", Broken::RestoreLies),
+    ("git-lock", Broken::GitLock),
+    ("git-no-followup-push", Broken::GitNoFollowupPush),
     ("noisy-slow", Broken::Noisy(Noisy::Slow)),
     ("noisy-extra", Broken::Noisy(Noisy::Extra)),
     ("noisy-order", Broken::Noisy(Noisy::Order)),
     ("noisy-plugin", Broken::Noisy(Noisy::Plugin)),
 ];
+
+/// The Git operations that can be slow or fail.
+pub const GIT_VERBS: [&str; 15] = [
+    "auto-commit",
+    "checkout",
+    "commit",
+    "connect",
+    "create",
+    "delete",
+    "discard",
+    "disconnect",
+    "fetch",
+    "import",
+    "merge",
+    "merge-status",
+    "pull",
+    "push",
+    "status",
+];
+
+/// The codes of Git's errors, with their HTTP status.
+pub const GIT_CODES: [(&str, u16); 17] = [
+    ("AE-GIT-4031", 400),
+    ("AE-GIT-4032", 400),
+    ("AE-GIT-4033", 400),
+    ("AE-GIT-4036", 406),
+    ("AE-GIT-4037", 406),
+    ("AE-GIT-4040", 400),
+    ("AE-GIT-4043", 402),
+    ("AE-GIT-4044", 400),
+    ("AE-GIT-4046", 400),
+    ("AE-GIT-4047", 400),
+    ("AE-GIT-4048", 400),
+    ("AE-GIT-4050", 400),
+    ("AE-GIT-4051", 404),
+    ("AE-GIT-5013", 503),
+    ("AE-GIT-5014", 504),
+    ("AE-GIT-5016", 400),
+    ("AE-GIT-5020", 500),
+];
+
+fn git_code(code: &str) -> Result<String, String> {
+    let known = GIT_CODES.iter().any(|(each, _)| *each == code);
+    if known { Ok(code.to_owned()) } else { Err(format!("`{code}` is no code such as AE-GIT-4044")) }
+}
+
+fn git_verb(verb: &str) -> Result<String, String> {
+    let known = GIT_VERBS.contains(&verb);
+    if known { Ok(verb.to_owned()) } else { Err(format!("`{verb}` is none of {}", GIT_VERBS.join(", "))) }
+}
 
 impl FromStr for Broken {
     type Err = String;
@@ -163,6 +225,18 @@ impl FromStr for Broken {
                 let (name, secs) = argument.rsplit_once(':').ok_or("slow-query needs a name and seconds")?;
                 Ok(Self::SlowQuery(name.to_owned(), seconds(secs)?))
             }
+            "git-slow" => {
+                let (verb, secs) = argument.split_once(':').ok_or("git-slow needs a verb and seconds")?;
+                Ok(Self::GitSlow(git_verb(verb)?, seconds(secs)?))
+            }
+            "git-fails" => {
+                let (verb, code) = argument.split_once(':').ok_or("git-fails needs a verb and a code")?;
+                let once = code.strip_suffix(":once");
+                Ok(Self::GitFails(git_verb(verb)?, git_code(once.unwrap_or(code))?, once.is_some()))
+            }
+            "git-private-limit" => {
+                Ok(Self::GitPrivateLimit(argument.parse().map_err(|_| "git-private-limit needs a number")?))
+            }
             _ => Err(format!("`{text}` is no way to be broken")),
         }
     }
@@ -188,6 +262,11 @@ impl fmt::Display for Broken {
                 let word = SPOILS.iter().find(|(_, each)| each == spoil).map_or("lose-app", |(word, _)| *word);
                 write!(f, "{word}:{name}")
             }
+            Self::GitSlow(verb, seconds) => write!(f, "git-slow:{verb}:{seconds}"),
+            Self::GitFails(verb, code, once) => {
+                write!(f, "git-fails:{verb}:{code}{}", if *once { ":once" } else { "" })
+            }
+            Self::GitPrivateLimit(limit) => write!(f, "git-private-limit:{limit}"),
             // All the others are among the words.
             _ => Ok(()),
         }
@@ -216,15 +295,35 @@ mod tests {
     fn every_way_survives_being_written_and_read() {
         let named =
             ["app:Support Desk", "edit:Orders", "query:getHome", "datasource:Orders DB", "migration-log:ABORTED"];
-        let timed =
-            ["slow-start:2.5", "slow-stop:30", "slow-backup:1.5", "slow-query:Orders/getHome:3", "restart-loop:rts"];
+        let timed = [
+            "git-slow:pull:2.5",
+            "git-fails:push:AE-GIT-4048",
+            "git-fails:pull:AE-GIT-5020:once",
+            "git-private-limit:3",
+            "slow-start:2.5",
+            "slow-stop:30",
+            "slow-backup:1.5",
+            "slow-query:Orders/getHome:3",
+            "restart-loop:rts",
+        ];
         let mut all: Vec<String> = named.iter().chain(&timed).map(ToString::to_string).collect();
         all.extend(WORDS.iter().map(|(word, _)| word.to_string()));
         all.extend(SPOILS.iter().map(|(word, _)| format!("{word}:Home")));
         for text in all {
             assert_eq!(text.parse::<Broken>().unwrap().to_string(), text);
         }
-        for text in ["app", "app:", "slow-stop:soon", "slow-start:-1", "slow-query:x", "lose-page", "sleepy"] {
+        for text in [
+            "app",
+            "app:",
+            "slow-stop:soon",
+            "slow-start:-1",
+            "slow-query:x",
+            "lose-page",
+            "sleepy",
+            "git-slow:dance:1",
+            "git-fails:pull",
+            "git-fails:pull:AE-X",
+        ] {
             assert!(text.parse::<Broken>().is_err(), "{text}");
         }
     }

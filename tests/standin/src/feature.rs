@@ -34,6 +34,10 @@ pub enum Feature {
     BaseIds,
     /// `organizationConfiguration`. Before: `tenantConfiguration` (~v1.6x).
     Organization,
+    /// `/api/v1/git/applications/…` and `/api/v1/git/artifacts/…`, beside the older paths.
+    GitApplications,
+    /// Commits that the backend makes by itself after an upgrade (~v1.3x).
+    GitAutoCommit,
     /// The version label of the image (the release workflow of 2025).
     ImageLabel,
     /// CSRF tokens. Before: JSON or `X-Requested-By`, except for login and sign-up.
@@ -68,6 +72,8 @@ impl Feature {
             Self::BackupAtRoot => Version::new(1, 51, 0),
             Self::DbUrl => Version::new(1, 27, 0),
             Self::BaseIds => Version::new(1, 50, 0),
+            Self::GitApplications => Version::new(1, 56, 0),
+            Self::GitAutoCommit => Version::new(1, 30, 0),
             Self::Organization | Self::ImageLabel => Version::new(1, 60, 0),
             Self::CsrfTokens => Version::new(1, 64, 0),
             Self::EnableFormLogin => Version::new(1, 81, 0),

@@ -12,10 +12,14 @@ use crate::{paths, say};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::process::Command;
 use tar::{Builder, EntryType, Header};
 
 /// A time for every file of the image, so that two images of one behaviour are the same tar.
 const BUILT_AT: u64 = 1_767_225_600;
+
+/// What `--git on` takes from the host, each with the libraries it needs.
+const GIT_PROGRAMS: [&str; 3] = [paths::GIT, paths::SSH, paths::SSH_KEYGEN];
 
 const DIRECTORIES: &[&str] = &[
     "appsmith-stacks/",
@@ -41,28 +45,58 @@ const GROUP: &str = "root:x:0:\npostgres:x:104:\n";
 
 /// Writes the root file system to stdout.
 pub fn rootfs(words: &[String]) -> Result<()> {
-    let baked = baked(words)?;
+    let (baked, git) = baked(words)?;
     let own = Path::new("/proc/self/exe");
     let mut binary = Vec::new();
     File::open(own).and_then(|mut file| file.read_to_end(&mut binary)).map_err(Failure::at("read", own))?;
     let mut sink = io::BufWriter::with_capacity(1 << 20, io::stdout().lock());
-    write_rootfs(&baked, &binary, &mut sink).and_then(|()| sink.flush()).map_err(Failure::of("cannot write the image"))
+    let programs = if git { with_libraries(&GIT_PROGRAMS)? } else { Vec::new() };
+    write_rootfs(&baked, &binary, &programs, &mut sink)
+        .and_then(|()| sink.flush())
+        .map_err(Failure::of("cannot write the image"))
 }
 
 /// Prints the configuration of the image, one instruction a line.
 pub fn changes(words: &[String]) -> Result<()> {
-    instructions(&baked(words)?).iter().for_each(|line| say::out(line));
+    instructions(&baked(words)?.0).iter().for_each(|line| say::out(line));
     Ok(())
 }
 
-fn baked(words: &[String]) -> Result<Baked> {
+/// The behaviour, and whether Git is wanted.
+fn baked(words: &[String]) -> Result<(Baked, bool)> {
     let mut options = Options::read(words)?;
     let baked = Baked::take(&mut options)?;
+    let git = match options.one::<String>("git")?.as_deref() {
+        None | Some("off") => false,
+        Some("on") => true,
+        Some(other) => return Err(Failure::new(format!("--git is on or off, not {other}"))),
+    };
     options.finish()?;
-    Ok(baked)
+    Ok((baked, git))
 }
 
-fn write_rootfs(baked: &Baked, binary: &[u8], sink: &mut dyn Write) -> io::Result<()> {
+/// Programs of this host, then the loader and the libraries that `ldd` names, each at its own path.
+fn with_libraries(programs: &[&str]) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut paths: Vec<String> = programs.iter().map(ToString::to_string).collect();
+    for program in programs {
+        let said = Command::new("ldd").arg(program).output().map_err(Failure::of("cannot run ldd"))?;
+        if !said.status.success() {
+            return Err(Failure::new(format!("ldd {program}: {}", String::from_utf8_lossy(&said.stderr).trim())));
+        }
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        let needed = said.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));
+        paths.extend(needed.map(str::to_owned));
+    }
+    paths.sort();
+    paths.dedup();
+    let read = |path: String| {
+        let bytes = std::fs::read(&path).map_err(Failure::at("read", Path::new(&path)))?;
+        Ok((path, bytes))
+    };
+    paths.into_iter().map(read).collect()
+}
+
+fn write_rootfs(baked: &Baked, binary: &[u8], programs: &[(String, Vec<u8>)], sink: &mut dyn Write) -> io::Result<()> {
     let mut tar = Builder::new(sink);
     for directory in DIRECTORIES {
         entry(&mut tar, EntryType::Directory, directory, 0o755, &[])?;
@@ -80,6 +114,9 @@ fn write_rootfs(baked: &Baked, binary: &[u8], sink: &mut dyn Write) -> io::Resul
     }
     entry(&mut tar, EntryType::Regular, inside(paths::BEHAVIOUR), 0o644, &text(behaviour))?;
     entry(&mut tar, EntryType::Regular, inside(paths::BINARY), 0o755, binary)?;
+    for (path, bytes) in programs {
+        entry(&mut tar, EntryType::Regular, inside(path), 0o755, bytes)?;
+    }
     for link in paths::LINKS {
         let mut header = header(EntryType::Symlink, 0o777, 0);
         tar.append_link(&mut header, inside(link), paths::BINARY)?;
@@ -137,18 +174,26 @@ mod tests {
     use super::*;
 
     fn image(words: &[&str]) -> Baked {
-        baked(&words.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap()
+        baked(&words.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap().0
     }
 
     #[test]
     fn the_tar_holds_the_binary_its_names_and_its_behaviour() {
         let mut bytes = Vec::new();
-        write_rootfs(&image(&["--version", "v2.4.2"]), b"ELF", &mut bytes).unwrap();
+        write_rootfs(&image(&["--version", "v2.4.2"]), b"ELF", &[("/usr/bin/git".into(), b"GIT".to_vec())], &mut bytes)
+            .unwrap();
         let mut archive = tar::Archive::new(bytes.as_slice());
         let names: Vec<String> =
             archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().display().to_string()).collect();
         assert!(names.iter().any(|name| name == "opt/appsmith/info.json"));
-        for wanted in ["opt/standin/standin", "usr/bin/supervisorctl", "opt/appsmith/standin.json", "tmp/"] {
+        for wanted in [
+            "usr/bin/git",
+            "opt/standin/git-ssh",
+            "opt/standin/standin",
+            "usr/bin/supervisorctl",
+            "opt/appsmith/standin.json",
+            "tmp/",
+        ] {
             assert!(names.iter().any(|name| name == wanted), "{wanted} is missing in {names:?}");
         }
     }

@@ -5,6 +5,7 @@
 //!
 //! Where to start reading: [`entrypoint`] (what happens from start to stop, in order), [`supervisor`] (the programs and
 //! their states), [`programs`] (what each program does), [`data`] (the "database"), [`api`] (the REST interface),
+//! [`git`] (clones and their content),
 //! [`behaviour`] (what differs from image to image, and how an image can be broken on purpose).
 //!
 //! ```text
@@ -20,6 +21,7 @@ mod entrypoint;
 mod envfile;
 mod failure;
 mod feature;
+mod git;
 mod hash;
 mod healthcheck;
 mod image;

@@ -14,11 +14,19 @@ pub struct Open {
     pub ee_programs: bool,
     /// `test-limit:shared|own`: failing queries count for the limit of data source tests, or do not.
     pub shared_test_limit: bool,
+    /// `git-followup:changed|always`: the commit that follows a pull is made where the import changed a file, or always.
+    pub empty_followup: bool,
 }
 
 impl Default for Open {
     fn default() -> Self {
-        Self { basic_auth: false, mongock_lock_secs: 60.0, ee_programs: false, shared_test_limit: true }
+        Self {
+            basic_auth: false,
+            mongock_lock_secs: 60.0,
+            ee_programs: false,
+            shared_test_limit: true,
+            empty_followup: false,
+        }
     }
 }
 
@@ -33,6 +41,9 @@ impl FromStr for Open {
                 ("basic-auth", choice) => open.basic_auth = one_of(choice, "on", "off").ok_or_else(wrong)?,
                 ("ee-programs", choice) => open.ee_programs = one_of(choice, "on", "off").ok_or_else(wrong)?,
                 ("test-limit", choice) => open.shared_test_limit = one_of(choice, "shared", "own").ok_or_else(wrong)?,
+                ("git-followup", choice) => {
+                    open.empty_followup = one_of(choice, "always", "changed").ok_or_else(wrong)?;
+                }
                 ("mongock-lock", secs) => {
                     let parsed = secs.parse().ok().filter(|secs: &f64| (0.0..1e6).contains(secs));
                     open.mongock_lock_secs = parsed.ok_or_else(wrong)?;
@@ -55,8 +66,9 @@ mod tests {
     #[test]
     fn each_point_has_both_possibilities_and_nothing_else() {
         assert_eq!("".parse::<Open>().unwrap(), Open::default());
-        let open: Open = "basic-auth:on,ee-programs:on,mongock-lock:300,test-limit:own".parse().unwrap();
-        assert!(open.basic_auth && open.ee_programs && !open.shared_test_limit);
+        let open: Open =
+            "basic-auth:on,ee-programs:on,git-followup:always,mongock-lock:300,test-limit:own".parse().unwrap();
+        assert!(open.empty_followup && open.basic_auth && open.ee_programs && !open.shared_test_limit);
         assert_eq!(open.mongock_lock_secs, 300.0);
         assert_eq!("basic-auth:off".parse::<Open>().unwrap(), Open::default());
         for wrong in ["basic-auth", "basic-auth:maybe", "mongock-lock:soon", "colour:red"] {

@@ -19,6 +19,16 @@ pub const PRE_DEFINE: &str = "/tmp/appsmith/pre-define.env";
 /// Where the volume is mounted.
 pub const STACKS: &str = "/appsmith-stacks";
 
+/// The real Git, in images that were made with it.
+pub const GIT: &str = "/usr/bin/git";
+/// What makes deploy keys.
+pub const SSH_KEYGEN: &str = "/usr/bin/ssh-keygen";
+/// What speaks to the hosts of repositories.
+pub const SSH: &str = "/usr/bin/ssh";
+/// What git calls in its place: this program, which adds the key and the rest.
+pub const GIT_SSH: &str = "/opt/standin/git-ssh";
+/// Tells that program which key.
+pub const SSH_KEY_VARIABLE: &str = "STANDIN_SSH_KEY";
 /// Names of programs, as a path in the image.
 pub const LINKS: &[&str] = &[
     "/opt/appsmith/entrypoint.sh",
@@ -32,6 +42,7 @@ pub const LINKS: &[&str] = &[
     "/usr/bin/mkdir",
     "/usr/bin/rm",
     "/usr/bin/standin",
+    GIT_SSH,
 ];
 
 /// The volume. Its root differs in tests.
@@ -89,6 +100,11 @@ impl Volume {
     /// Clones of connected repositories.
     pub fn git_storage(&self) -> PathBuf {
         self.root.join("git-storage")
+    }
+
+    /// The clone of an application, for all of its branches.
+    pub fn clone_of(&self, workspace: &str, application: &str, repository: &str) -> PathBuf {
+        self.git_storage().join(workspace).join(application).join(repository)
     }
 
     /// Where `appsmithctl backup` puts its archives.

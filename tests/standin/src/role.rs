@@ -22,6 +22,7 @@ image options:
   --format N                the data format it writes (default: by version)
   --reads-from N            the oldest data format it reads (default: by version)
   --scale F                 time scale; the container's STANDIN_TIME_SCALE overrides it
+  --git on                  put the git and ssh of this host into the image
   --broken KIND[:ARG]       a way to be broken, may be repeated; STANDIN_BROKEN adds to it
 ";
 
@@ -73,6 +74,7 @@ impl Role {
             "supervisorctl" => Some(Self::Supervisorctl(words.to_vec())),
             "healthcheck" | "healthcheck.sh" => Some(Self::Healthcheck),
             "appsmithctl" | "ctl" => Some(Self::Appsmithctl(words.to_vec())),
+            "git-ssh" => Some(Self::Tool("git-ssh", words.to_vec())),
             "curl" => Some(Self::Tool("curl", words.to_vec())),
             "df" => Some(Self::Tool("df", words.to_vec())),
             "mkdir" => Some(Self::Tool("mkdir", words.to_vec())),

@@ -8,7 +8,7 @@ use crate::envfile::Settings;
 use crate::feature::Feature;
 use crate::paths::Volume;
 use crate::say;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -50,6 +50,12 @@ pub struct World {
     pub sign_ups: AtomicU64,
     /// Failed connections by host of a data source.
     pub connections: crate::throttle::Throttle,
+    /// How often the backend ended since the start: what it had begun ends with it.
+    pub backend_ends: AtomicU64,
+    /// Faults of Git that have happened, of those that happen once.
+    pub git_faults: Mutex<BTreeSet<String>>,
+    /// Commits that the backend makes by itself: base application to branch and percentage.
+    pub auto_commits: Mutex<BTreeMap<String, (String, u8)>>,
     host: String,
 }
 
@@ -72,6 +78,9 @@ impl World {
             mongod_stop_millis: AtomicU64::new(if slow { SLOW_MONGOD_STOP_MILLIS } else { MONGOD_STOP_MILLIS }),
             sign_ups: AtomicU64::default(),
             connections: crate::throttle::Throttle::default(),
+            backend_ends: AtomicU64::default(),
+            git_faults: Mutex::default(),
+            auto_commits: Mutex::default(),
             host: std::env::var("HOSTNAME").unwrap_or_else(|_| "standin".to_owned()),
         }
     }

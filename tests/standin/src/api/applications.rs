@@ -28,8 +28,14 @@ pub async fn home(
     };
     ok(look(&world, &caller, |eye| {
         eye.workspace_as(id, Role::Viewer)?;
-        Ok(eye.database.matching(Collection::Application, "workspaceId", id).map(|it| eye.application(it)).collect())
+        let own = eye.database.matching(Collection::Application, "workspaceId", id).filter(|it| is_listed(it));
+        Ok(own.map(|it| eye.application(it)).collect())
     })?)
+}
+
+/// Of the branches of an application only the default one is listed.
+fn is_listed(document: &Value) -> bool {
+    document["baseId"] == document["_id"]
 }
 
 /// The older form: every workspace with its applications.
@@ -37,7 +43,7 @@ pub async fn all(State(world): State<Arc<World>>, User(caller): User) -> Answer 
     ok(look(&world, &caller, |eye| {
         let workspaces = eye.workspaces().map(|workspace| {
             let own = eye.database.matching(Collection::Application, "workspaceId", text(workspace, "_id"));
-            let own: Vec<Value> = own.map(|it| eye.application(it)).collect();
+            let own: Vec<Value> = own.filter(|it| is_listed(it)).map(|it| eye.application(it)).collect();
             json!({"workspace": eye.workspace(workspace), "applications": own, "users": []})
         });
         let workspaces: Vec<Value> = workspaces.collect();
@@ -86,17 +92,9 @@ pub async fn view(State(world): State<Arc<World>>, caller: Anyone, Path(id): Pat
 
 /// Deploys: what is edited becomes what is published.
 pub async fn publish(State(world): State<Arc<World>>, User(caller): User, Path(id): Path<String>) -> Answer {
-    look(&world, &caller, |eye| eye.application_for(&id, Side::Edited).map(drop))?;
+    let id = look(&world, &caller, |eye| Ok(text(eye.application_for(&id, Side::Edited)?, "_id").to_owned()))?;
     write(&world, |database| {
-        let now = Moment::now().iso();
-        database.change(Collection::Application, &id, |application| application["lastDeployedAt"] = json!(now));
-        let pages: Vec<String> = database
-            .matching(Collection::NewPage, "applicationId", &id)
-            .map(|page| text(page, "_id").to_owned())
-            .collect();
-        for page in pages {
-            database.change(Collection::NewPage, &page, |page| page["publishedPage"] = page["unpublishedPage"].clone());
-        }
+        database.publish(&id, &Moment::now().iso());
         Ok(())
     })?;
     ok(json!(true))
@@ -104,11 +102,13 @@ pub async fn publish(State(world): State<Arc<World>>, User(caller): User, Path(i
 
 /// Deletes an application and all that belongs to it.
 pub async fn delete(State(world): State<Arc<World>>, User(caller): User, Path(id): Path<String>) -> Answer {
-    let view = look(&world, &caller, |eye| Ok(eye.application(eye.application_for(&id, Side::Edited)?)))?;
+    let document = look(&world, &caller, |eye| eye.application_for(&id, Side::Edited).cloned())?;
+    let view = look(&world, &caller, |eye| Ok(eye.application(&document)))?;
     write(&world, |database| {
-        spoil::remove_application(database, &id);
+        spoil::remove_application(database, text(&document, "_id"));
         Ok(())
     })?;
+    super::git::remove_connected(&world, &document).await?;
     ok(view)
 }
 

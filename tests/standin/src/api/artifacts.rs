@@ -28,7 +28,7 @@ pub async fn export(
     let (client, server) = world.behaviour.version.json_schemas();
     let (name, file) = look(&world, &caller, |eye| {
         let application = eye.application_for(&id, Side::Edited)?;
-        let of = |collection| eye.database.matching(collection, "applicationId", &id);
+        let of = |collection| eye.database.matching(collection, "applicationId", text(application, "_id"));
         let page_name = |id: &str| {
             let page = eye.database.get(Collection::NewPage, id);
             page.map_or(Value::Null, |page| page["unpublishedPage"]["name"].clone())
@@ -183,7 +183,7 @@ fn take_in(database: &mut Database, workspace: &str, into: Option<String>, file:
 }
 
 /// Names are free in another workspace, and otherwise get a number.
-fn free_name(database: &Database, workspace: &str, wanted: &str, into: Option<&str>) -> String {
+pub fn free_name(database: &Database, workspace: &str, wanted: &str, into: Option<&str>) -> String {
     let taken = |name: &str| {
         let mut others = database.matching(Collection::Application, "workspaceId", workspace);
         others.any(|other| text(other, "name") == name && Some(text(other, "_id")) != into)
@@ -211,7 +211,7 @@ fn package(database: &Database, plugin: &str) -> String {
     database.get(Collection::Plugin, plugin).map_or("", |plugin| text(plugin, "packageName")).to_owned()
 }
 
-fn unconfigured<'a>(database: &'a Database, application: &str) -> Vec<&'a Value> {
+pub fn unconfigured<'a>(database: &'a Database, application: &str) -> Vec<&'a Value> {
     let actions = database.matching(Collection::NewAction, "applicationId", application);
     let mut sources: Vec<&Value> = actions
         .filter_map(|action| database.get(Collection::Datasource, text(action, "datasourceId")))

@@ -19,6 +19,8 @@ pub struct Anyone {
     pub user: Option<Value>,
     /// The session's id, valid or not.
     pub session: Option<String>,
+    /// The branch that it means where an id is that of the default one: the header `branchName`.
+    pub branch: Option<String>,
 }
 
 /// An account. Without one: 401 with an empty body.
@@ -42,7 +44,8 @@ impl Anyone {
         let id = session.as_deref().and_then(|session| Some(world.redis().as_ref()?.user_of(session)?.to_owned()));
         let user = id.and_then(|id| world.mongo().as_ref()?.get(Collection::User, &id).cloned());
         let user = user.or_else(|| if world.behaviour.open.basic_auth { basic(headers, world) } else { None });
-        Self { user, session }
+        let branch = headers.get("branchname").and_then(|value| value.to_str().ok());
+        Self { user, session, branch: branch.filter(|name| !name.is_empty()).map(str::to_owned) }
     }
 }
 

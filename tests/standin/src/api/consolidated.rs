@@ -60,7 +60,7 @@ type Part = (&'static str, Answer);
 
 fn parts(world: &World, eye: &Eye<'_>, words: &HashMap<String, String>, side: Side) -> Vec<Part> {
     let page_id = words.get("defaultPageId");
-    let page = page_id.and_then(|id| eye.database.get(Collection::NewPage, id));
+    let page = page_id.and_then(|id| eye.document(Collection::NewPage, id));
     let given = words.get("applicationId").map(String::as_str);
     let id = given.or_else(|| page.map(|page| text(page, "applicationId"))).unwrap_or_default();
     let application = || eye.application_for(id, side);
@@ -146,7 +146,7 @@ mod tests {
         }
         database.put(Collection::Workspace, workspace);
         *world.mongo() = Some(database);
-        (dir, world, pages, Anyone { user: Some(json!({"_id": "editor"})), session: None })
+        (dir, world, pages, Anyone { user: Some(json!({"_id": "editor"})), session: None, branch: None })
     }
 
     fn page_part(world: &World, page: &str, caller: &Anyone, side: Side) -> Value {
@@ -172,7 +172,7 @@ mod tests {
         world.mongo().as_mut().unwrap().change(Collection::Workspace, &id.unwrap(), |workspace| {
             role::assign(workspace, "viewer", Some(Role::Viewer));
         });
-        let viewer = Anyone { user: Some(json!({"_id": "viewer"})), session: None };
+        let viewer = Anyone { user: Some(json!({"_id": "viewer"})), session: None, branch: None };
         assert_eq!(page_part(&world, &pages[0], &viewer, Side::Published), true);
         assert_eq!(page_part(&world, &pages[0], &viewer, Side::Edited), false);
     }

@@ -52,7 +52,12 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    fn new(status: u16, code: &'static str, title: &'static str, message: impl Into<String>) -> Self {
+    pub(in crate::api) fn new(
+        status: u16,
+        code: &'static str,
+        title: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
         Self { status, code, title, message: message.into(), data: Value::Null }
     }
 
@@ -70,6 +75,16 @@ impl ApiError {
     /// The request makes no sense.
     pub fn bad_request(message: &str) -> Self {
         Self::new(400, "AE-BAD-4000", "Bad request", message)
+    }
+
+    /// The body is no JSON.
+    pub fn malformed() -> Self {
+        Self::new(400, "AE-BAD-4001", "Malformed request body", "Malformed request body")
+    }
+
+    /// What is in a file or repository cannot be taken in.
+    pub fn import_failed(why: &str) -> Self {
+        Self::new(400, "AE-JSN-4049", "Import failed", format!("Unable to import the application. {why}"))
     }
 
     /// The client believes in another version.
@@ -120,6 +135,16 @@ impl ApiError {
     /// Anything else.
     pub fn internal() -> Self {
         Self::new(500, "AE-APP-5000", "Internal server error", "Internal server error while processing request")
+    }
+
+    /// Appsmith's code.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// What it says.
+    pub fn message(&self) -> &str {
+        &self.message
     }
 
     /// As text inside another envelope, or on its own.

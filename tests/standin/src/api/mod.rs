@@ -3,11 +3,13 @@
 mod accounts;
 mod applications;
 mod artifacts;
+mod building;
 mod caller;
 mod consolidated;
 mod csrf;
 mod datasources;
 mod envelope;
+mod git;
 mod instance;
 mod login;
 mod noise;
@@ -58,12 +60,16 @@ pub fn router(world: &Arc<World>) -> Router {
         .route("/applications/{id}", get(applications::view).delete(applications::delete))
         .route("/applications/{id}/changeAccess", put(applications::change_access))
         .route("/pages", get(pages::of_application).post(pages::create))
-        .route("/pages/{id}", get(pages::edited).put(pages::rename))
+        .route("/pages/{id}", get(pages::edited).put(pages::rename).delete(building::delete_page))
         .route("/pages/{id}/view", get(pages::published))
         .route("/layouts/{layout}/pages/{page}", put(pages::set_layout))
-        .route("/actions", get(queries::edited))
+        .route("/actions", get(queries::edited).post(building::make_query))
+        .route("/actions/{id}", put(building::change_query).delete(building::delete_query))
         .route("/actions/view", get(queries::published))
         .route("/actions/execute", post(queries::execute))
+        .merge(git::router(world.behaviour.version))
+        .route("/collections/actions", post(building::make_js_object))
+        .route("/collections/actions/{id}", put(building::change_js_object))
         .route("/collections/actions/view", get(queries::js_objects))
         .route("/datasources", get(datasources::list).post(datasources::create))
         .route("/datasources/test", post(datasources::test))

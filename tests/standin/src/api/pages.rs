@@ -51,12 +51,13 @@ pub async fn published(State(world): State<Arc<World>>, caller: Anyone, Path(id)
 pub async fn create(State(world): State<Arc<World>>, User(caller): User, Json(body): Json<Value>) -> Answer {
     let (name, application) = (required(&body, "name")?, required(&body, "applicationId")?);
     let dsl = body.pointer("/layouts/0/dsl").cloned().unwrap_or_else(|| documents::empty_dsl(world.behaviour.format));
-    let page = documents::page(&mut Numbers::random(), application, name, &dsl, &json!([]));
+    let application =
+        look(&world, &caller, |eye| Ok(text(eye.application_for(application, Side::Edited)?, "_id").to_owned()))?;
+    let page = documents::page(&mut Numbers::random(), &application, name, &dsl, &json!([]));
     let id = text(&page, "_id").to_owned();
-    look(&world, &caller, |eye| eye.application_for(application, Side::Edited).map(drop))?;
     write(&world, |database| {
         let now = Moment::now().iso();
-        database.change(Collection::Application, application, |document| {
+        database.change(Collection::Application, &application, |document| {
             documents::list_page(document, text(&page, "_id"));
             document["modifiedAt"] = json!(now);
         });
@@ -100,13 +101,16 @@ pub async fn set_layout(
 }
 
 fn change(world: &World, caller: &Anyone, id: &str, edit: impl FnOnce(&mut Value) -> bool) -> Answer {
-    let missing = || ApiError::not_found("page", id);
-    let application = look(world, caller, |eye| Ok(text(eye.page_for(id, Side::Edited)?, "applicationId").to_owned()))?;
+    let (id, application) = look(world, caller, |eye| {
+        let page = eye.page_for(id, Side::Edited)?;
+        Ok((text(page, "_id").to_owned(), text(page, "applicationId").to_owned()))
+    })?;
+    let id = id.as_str();
     write(world, |database| {
         let mut done = false;
         database.change(Collection::NewPage, id, |page| done = edit(&mut page["unpublishedPage"]));
         if !done {
-            return Err(missing());
+            return Err(ApiError::not_found("page", id));
         }
         let now = Moment::now().iso();
         database.change(Collection::Application, &application, |document| document["modifiedAt"] = json!(now));

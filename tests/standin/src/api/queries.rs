@@ -37,7 +37,7 @@ pub async fn js_objects(State(world): State<Arc<World>>, caller: Anyone, Query(w
 
 /// The queries or JS objects of an application.
 pub fn list(eye: &Eye<'_>, collection: Collection, id: &str, side: Side) -> Result<Value, ApiError> {
-    eye.application_for(id, side)?;
+    let id = text(eye.application_for(id, side)?, "_id");
     let view = |document: &Value| match collection {
         Collection::NewAction => eye.action(document, side),
         _ => eye.js_object(document, side),
@@ -63,7 +63,7 @@ pub async fn execute(State(world): State<Arc<World>>, caller: Anyone, mut parts:
     let side = if request["viewMode"] == true { Side::Published } else { Side::Edited };
     let (action, source, application) = look(&world, &caller, |eye| {
         let missing = || ApiError::not_found("action", id);
-        let action = eye.database.get(Collection::NewAction, id).ok_or_else(missing)?;
+        let action = eye.document(Collection::NewAction, id).ok_or_else(missing)?;
         let application = eye.application_for(text(action, "applicationId"), side).map_err(|_| missing())?;
         let source = eye.database.get(Collection::Datasource, text(action, "datasourceId")).cloned();
         Ok((action.clone(), source.unwrap_or_default(), text(application, "name").to_owned()))

@@ -56,10 +56,26 @@ impl<'a> Eye<'a> {
         found.ok_or_else(|| ApiError::not_found("workspace", id))
     }
 
+    /// A document by its id. An id of the default branch means the branch that the caller names, if there is that one.
+    pub fn document(&self, collection: Collection, id: &str) -> Option<&'a Value> {
+        let found = self.database.get(collection, id);
+        let Some(branch) = self.caller.branch.as_deref() else { return found };
+        let application = |document: &'a Value| match collection {
+            Collection::Application => Some(document),
+            _ => self.database.get(Collection::Application, text(document, "applicationId")),
+        };
+        let is_meant = |document: &&'a Value| {
+            let application = application(document);
+            let own = application.and_then(|it| it.pointer("/gitApplicationMetadata/branchName"));
+            text(document, "baseId") == id && own.and_then(Value::as_str) == Some(branch)
+        };
+        self.database.all(collection).find(is_meant).or(found)
+    }
+
     /// An application that the caller may see (published) or change (edited).
     pub fn application_for(&self, id: &str, side: Side) -> Result<&'a Value, ApiError> {
         let missing = || ApiError::not_found("application", id);
-        let found = self.database.get(Collection::Application, id).ok_or_else(missing)?;
+        let found = self.document(Collection::Application, id).ok_or_else(missing)?;
         let role = self.role(text(found, "workspaceId"));
         let allowed = match side {
             Side::Edited => role >= Some(Role::Developer),
@@ -71,7 +87,7 @@ impl<'a> Eye<'a> {
     /// A page, by the same rule.
     pub fn page_for(&self, id: &str, side: Side) -> Result<&'a Value, ApiError> {
         let missing = || ApiError::not_found("page", id);
-        let page = self.database.get(Collection::NewPage, id).ok_or_else(missing)?;
+        let page = self.document(Collection::NewPage, id).ok_or_else(missing)?;
         self.application_for(text(page, "applicationId"), side).map(|_| page).map_err(|_| missing())
     }
 
@@ -124,7 +140,7 @@ impl<'a> Eye<'a> {
         let half = &document[side.field()];
         let rights: &[&str] = if side == Side::Edited { &["read:pages", "manage:pages"] } else { &["read:pages"] };
         self.of_era(json!({
-            "id": document["_id"], "baseId": document["baseId"], "applicationId": document["applicationId"],
+            "id": document["_id"], "baseId": document["baseId"], "applicationId": self.shown_id(Collection::Application, &document["applicationId"]),
             "name": half["name"], "slug": half["slug"], "layouts": half["layouts"], "userPermissions": rights,
         }))
     }
@@ -146,7 +162,7 @@ impl<'a> Eye<'a> {
     /// A query. Only the editor sees its text and its data source.
     pub fn action(&self, document: &Value, side: Side) -> Value {
         let mut view = json!({
-            "id": document["_id"], "baseId": document["baseId"], "name": document["name"], "pageId": document["pageId"],
+            "id": document["_id"], "baseId": document["baseId"], "name": document["name"], "pageId": self.shown_id(Collection::NewPage, &document["pageId"]),
             "jsonPathKeys": document["jsonPathKeys"], "timeoutInMillisecond": document["timeoutInMillisecond"],
             "confirmBeforeExecute": document["confirmBeforeExecute"] == true,
         });
@@ -154,7 +170,7 @@ impl<'a> Eye<'a> {
             let source = self.database.get(Collection::Datasource, text(document, "datasourceId"));
             let source = source.map(|it| json!({"id": it["_id"], "name": it["name"], "pluginId": it["pluginId"]}));
             let more = [
-                ("applicationId", document["applicationId"].clone()),
+                ("applicationId", self.shown_id(Collection::Application, &document["applicationId"])),
                 ("pluginId", document["pluginId"].clone()),
                 ("pluginType", document["pluginType"].clone()),
                 ("actionConfiguration", json!({"body": document["body"]})),
@@ -169,8 +185,8 @@ impl<'a> Eye<'a> {
     /// A JS object.
     pub fn js_object(&self, document: &Value, _side: Side) -> Value {
         self.of_era(json!({
-            "id": document["_id"], "baseId": document["baseId"], "name": document["name"], "pageId": document["pageId"],
-            "applicationId": document["applicationId"], "body": document["body"],
+            "id": document["_id"], "baseId": document["baseId"], "name": document["name"], "pageId": self.shown_id(Collection::NewPage, &document["pageId"]),
+            "applicationId": self.shown_id(Collection::Application, &document["applicationId"]), "body": document["body"],
         }))
     }
 
@@ -200,11 +216,23 @@ impl<'a> Eye<'a> {
         view
     }
 
-    /// Before branches had ids of their own there was no other id than the one.
+    /// Before branches had ids of their own there was no other id than that of the default branch.
     fn of_era(&self, mut view: Value) -> Value {
-        if !self.version.has(Feature::BaseIds) {
-            view.as_object_mut().map(|fields| fields.remove("baseId"));
+        if !self.version.has(Feature::BaseIds)
+            && let Some(fields) = view.as_object_mut()
+            && let Some(base) = fields.remove("baseId")
+        {
+            fields.insert("id".to_owned(), base);
         }
         view
+    }
+
+    /// The id of something else, as releases of this age show it.
+    fn shown_id(&self, collection: Collection, id: &Value) -> Value {
+        let known = self.database.get(collection, id.as_str().unwrap_or_default());
+        match known {
+            Some(document) if !self.version.has(Feature::BaseIds) => document["baseId"].clone(),
+            _ => id.clone(),
+        }
     }
 }

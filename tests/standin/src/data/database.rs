@@ -33,11 +33,13 @@ pub enum Collection {
     MongockChangeLog,
     /// Held while change units run.
     MongockLock,
+    /// Keys that an account made to import applications with.
+    GitDeployKeys,
 }
 
 impl Collection {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Config,
         Self::User,
         Self::Workspace,
@@ -49,6 +51,7 @@ impl Collection {
         Self::Plugin,
         Self::MongockChangeLog,
         Self::MongockLock,
+        Self::GitDeployKeys,
     ];
 
     /// The name inside the database.
@@ -65,6 +68,7 @@ impl Collection {
             Self::Plugin => "plugin",
             Self::MongockChangeLog => "mongockChangeLog",
             Self::MongockLock => "mongockLock",
+            Self::GitDeployKeys => "gitDeployKeys",
         }
     }
 
@@ -134,6 +138,15 @@ impl Database {
         edit(document);
         self.changed.insert(collection);
         true
+    }
+
+    /// Deploys an application: what is edited becomes what is published.
+    pub fn publish(&mut self, application: &str, now: &str) {
+        self.change(Collection::Application, application, |document| document["lastDeployedAt"] = now.into());
+        let own = self.matching(Collection::NewPage, "applicationId", application);
+        for page in own.map(id_of).collect::<Vec<_>>() {
+            self.change(Collection::NewPage, &page, |page| page["publishedPage"] = page["unpublishedPage"].clone());
+        }
     }
 
     /// Removes the documents for which `doomed` says so.

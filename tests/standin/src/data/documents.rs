@@ -81,7 +81,7 @@ pub fn action(numbers: &mut Numbers, page: &Value, name: &str, datasource: &Valu
 }
 
 /// The bindings in a query's text, such as `Table1.selectedRow.id`.
-fn bindings(body: &str) -> Vec<&str> {
+pub fn bindings(body: &str) -> Vec<&str> {
     body.split("{{").skip(1).filter_map(|rest| rest.split_once("}}").map(|(binding, _)| binding.trim())).collect()
 }
 

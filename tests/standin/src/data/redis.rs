@@ -17,6 +17,9 @@ struct Dump {
     sessions: BTreeMap<String, String>,
     /// User name to (day, failed logins on that day).
     failures: BTreeMap<String, (String, u32)>,
+    /// Base application to the moment, in milliseconds since the epoch, when its Git lock expires.
+    #[serde(default)]
+    git_locks: BTreeMap<String, u64>,
 }
 
 /// The running Redis. Each change is written at once.
@@ -67,6 +70,23 @@ impl Redis {
         if self.dump.failures.remove(user).is_some() { self.save() } else { Ok(()) }
     }
 
+    /// Takes the Git lock of an application until `expires`, both moments in milliseconds since the epoch. False if it
+    /// is held. It survives whoever took it.
+    pub fn lock_git(&mut self, application: &str, now: u64, expires: u64) -> Result<bool> {
+        if self.dump.git_locks.get(application).is_some_and(|until| *until > now) {
+            return Ok(false);
+        }
+        self.dump.git_locks.retain(|_, until| *until > now);
+        self.dump.git_locks.insert(application.to_owned(), expires);
+        self.save()?;
+        Ok(true)
+    }
+
+    /// Gives the lock back; nothing happens if it is gone.
+    pub fn unlock_git(&mut self, application: &str) -> Result<()> {
+        if self.dump.git_locks.remove(application).is_some() { self.save() } else { Ok(()) }
+    }
+
     fn save(&self) -> Result<()> {
         if let Some(directory) = self.path.parent() {
             fs::create_dir_all(directory).map_err(Failure::at("create", directory))?;
@@ -96,5 +116,18 @@ mod tests {
         assert!(again.is_locked_out("admin", "2026-10-21") && !again.is_locked_out("admin", "2026-10-22"));
         again.forgive("admin").unwrap();
         assert!(!again.is_locked_out("admin", "2026-10-21"));
+    }
+
+    #[test]
+    fn a_git_lock_outlives_a_restart_and_expires() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("dump.rdb");
+        let mut redis = Redis::open(&path).unwrap();
+        assert!(redis.lock_git("a", 1000, 1500).unwrap() && redis.lock_git("b", 1000, 1500).unwrap());
+        let mut again = Redis::open(&path).unwrap();
+        assert!(!again.lock_git("a", 1499, 2000).unwrap());
+        assert!(again.lock_git("a", 1500, 2000).unwrap());
+        again.unlock_git("a").unwrap();
+        assert!(again.lock_git("a", 1500, 2000).unwrap());
     }
 }

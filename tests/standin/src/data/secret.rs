@@ -36,8 +36,7 @@ fn tag(plain: &[u8], key: &str) -> String {
 
 fn stream(key: &str, tag: &str) -> impl Iterator<Item = u8> {
     let block = move |number: u64| Sha256::digest(format!("{key}|{tag}|{number}"));
-    let key_stream: Vec<u8> = (0..32).flat_map(|number| block(number).to_vec()).collect();
-    key_stream.into_iter()
+    (0..).flat_map(move |number| block(number).to_vec())
 }
 
 #[cfg(test)]
@@ -51,5 +50,7 @@ mod tests {
         assert_eq!(decrypt(&sealed, "password:salt").as_deref(), Some("s3cret pass"));
         assert_eq!(decrypt(&sealed, "password:other"), None);
         assert_eq!(decrypt("zz", "password:salt"), None);
+        let long = "k".repeat(4000);
+        assert_eq!(decrypt(&encrypt(&long, "password:salt"), "password:salt"), Some(long));
     }
 }

@@ -67,7 +67,8 @@ pub fn remove_application(database: &mut Database, id: &str) {
     }
 }
 
-fn remove_page(database: &mut Database, id: &str) {
+/// Removes a page and all that is on it.
+pub fn remove_page(database: &mut Database, id: &str) {
     let application = database.get(Collection::NewPage, id).map(|page| text(page, "applicationId").to_owned());
     database.remove(Collection::NewPage, |page| text(page, "_id") == id);
     for collection in [Collection::NewAction, Collection::ActionCollection] {

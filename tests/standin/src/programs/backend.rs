@@ -32,7 +32,10 @@ const GRACE_SECS: f64 = 4.0;
 /// Runs the backend.
 pub async fn run(world: &World, quit: &Quit) -> Death {
     let born = Instant::now();
-    let _closed = OnDrop(|| world.api_open.store(false, Ordering::SeqCst));
+    let _closed = OnDrop(|| {
+        world.api_open.store(false, Ordering::SeqCst);
+        world.backend_ends.fetch_add(1, Ordering::SeqCst);
+    });
     tokio::select! {
         () = quit.asked() => return Death(143),
         booted = boot(world, born) => if let Err(failure) = booted {

@@ -41,7 +41,7 @@ const WIDGETS: [(&str, &str); 6] = [
     ("Chart", "CHART_WIDGET"),
 ];
 /// When all of it was made.
-const MADE_AT: &str = "2026-01-05T09:00:00.000Z";
+pub const MADE_AT: &str = "2026-01-05T09:00:00.000Z";
 /// How many applications are connected to a repository.
 const CONNECTED_COUNT: usize = 3;
 
@@ -206,7 +206,8 @@ fn widget(numbers: &mut Numbers, number: u64) -> Value {
 
 fn git_metadata(repository: &Repository) -> Value {
     json!({
-        "branchName": "production", "refName": "production", "defaultBranchName": "production", "repoName": repository.name,
+        "branchName": "production", "refName": "production", "refType": "branch", "defaultBranchName": "production",
+        "repoName": repository.name,
         "remoteUrl": format!("git@git.example:standin/{}.git", repository.name),
         "defaultApplicationId": repository.application, "defaultArtifactId": repository.application,
     })

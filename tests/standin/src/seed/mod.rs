@@ -5,6 +5,7 @@
 mod bulk;
 mod git;
 mod instance;
+mod objects;
 
 use crate::behaviour::Baked;
 use crate::data::accounts;
@@ -16,6 +17,7 @@ use crate::failure::{Failure, Result};
 use crate::options::Options;
 use crate::paths::{BEHAVIOUR, STACKS, Volume};
 use crate::say;
+use crate::version::Version;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -55,7 +57,7 @@ pub fn fill(
     seed: u64,
 ) -> Result<Vec<String>> {
     let mut numbers = Numbers::seeded(seed);
-    let version = baked.version.parse().map_err(Failure::new)?;
+    let version: Version = baked.version.parse().map_err(Failure::new)?;
     tree::make_directories(volume)?;
     let settings = envfile::template(version, || numbers.secret());
     envfile::write_private(&volume.docker_env(), &settings)?;
@@ -65,10 +67,10 @@ pub fn fill(
     let key = key_of(&settings)?;
     let mut database = Database::open(&volume.mongodb())?;
     let made = instance::fill(&mut database, baked, apps, pages, &key, &mut numbers)?;
-    database.commit()?;
     for repository in &made.repositories {
-        git::make(&volume.git_storage(), repository, &mut numbers)?;
+        git::make(volume, repository, &mut database, version.json_schemas())?;
     }
+    database.commit()?;
     let certificate = volume.root().join("ca-certs/internal.crt");
     let text = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", numbers.object_id());
     fs::write(&certificate, text).map_err(Failure::at("write", &certificate))?;

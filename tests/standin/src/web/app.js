@@ -68,6 +68,8 @@ async function showPage(id, editing) {
   document.title = page.name + (editing ? " | Editor" : "");
   root.replaceChildren();
   if (boot.fault === "blank-page") return;
+  // The editor asks for the commit that an upgrade may need; nothing depends on it.
+  if (editing) call("git/auto-commit/app/" + page.applicationId, { method: "POST", headers: { "X-Requested-By": "Appsmith" } }).catch(() => {});
   if (editing) root.append(element("div", "t--entity t--entity-explorer", "Pages, queries and JS objects"));
   const draw = widget => {
     const kind = widget.type.toLowerCase().replace(/_/g, "");
