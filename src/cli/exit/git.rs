@@ -64,7 +64,7 @@ pub fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
         GitError::Unreachable { .. } => some("look at the address and the network; nothing was pushed"),
         GitError::TooSlow { .. } => some("run it again; `git.timeout` says how long it may take"),
         GitError::Refused { .. } => {
-            some("add the key at the Git host, with write access, or name another one in `[git]`")
+            some("let that key or token in at the Git host, with write access, or name another one in `[git]`")
         }
         GitError::NoLogin { missing, .. } => Some(format!("set {missing}")),
         GitError::NoSecret { path, .. } => Some(format!("look at `{}` and its rights", path.display())),

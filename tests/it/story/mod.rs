@@ -22,6 +22,7 @@ mod memory;
 mod observer;
 pub mod pair;
 mod plans;
+mod promote;
 pub mod proxy;
 mod reads;
 mod reboot;
