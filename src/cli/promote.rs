@@ -108,12 +108,15 @@ pub(super) fn text(plan: &PromotePlan) -> String {
     if plan.is_in_step() && plan.obstacles.is_empty() {
         return format!("{}: in step\n", plan.app);
     }
-    let mut text = format!(
-        "{}: `{from}` has {} that `{to}` lacks, in {}\n",
-        plan.app,
-        counted(seen.ahead, "commit"),
-        counted(seen.files, "file")
-    );
+    let files = counted(seen.files, "file");
+    let mut text = match (seen.ahead, &plan.merged) {
+        (0, Merged::Commit { .. }) => {
+            format!("{}: what was taken back from `{to}` comes again, in {files}\n", plan.app)
+        }
+        (ahead, _) => {
+            format!("{}: `{from}` has {} that `{to}` lacks, in {files}\n", plan.app, counted(ahead, "commit"))
+        }
+    };
     for commit in seen.commits.iter().take(COMMITS_MAX) {
         text.push_str(&format!("  {} {} ({})\n", commit.id.short(), commit.subject, commit.author));
     }

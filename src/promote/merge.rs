@@ -83,7 +83,11 @@ impl Mirror<'_> {
     ) -> Result<Merged, git2::Error> {
         let repository = &self.repository;
         let id = |oid: Oid| CommitId::new(oid.to_string()).map_err(|error| git2::Error::from_str(&error.to_string()));
-        if ours == theirs || repository.graph_descendant_of(ours, theirs)? {
+        if ours == theirs {
+            return Ok(Merged::UpToDate);
+        }
+        let outstanding = self.outstanding(ours, theirs)?;
+        if outstanding.is_empty() && repository.graph_descendant_of(ours, theirs)? {
             return Ok(Merged::UpToDate);
         }
         if repository.graph_descendant_of(theirs, ours)? && style != Style::NoFf {
@@ -93,11 +97,14 @@ impl Mirror<'_> {
             return Ok(Merged::NotForward);
         }
         let mut ours = ours;
-        for revert in self.outstanding(ours, theirs)? {
+        for revert in outstanding {
             match self.reapplied(revert, ours, author)? {
                 Ok(commit) => ours = commit,
                 Err(paths) => return Ok(Merged::Conflicts { paths }),
             }
+        }
+        if repository.graph_descendant_of(ours, theirs)? {
+            return Ok(Merged::Commit { commit: id(ours)? });
         }
         let (our, their) = (repository.find_commit(ours)?, repository.find_commit(theirs)?);
         let mut index = repository.merge_commits(&our, &their, None)?;
@@ -163,7 +170,8 @@ impl Mirror<'_> {
         Ok(false)
     }
 
-    /// Promotions that were taken back and not brought again: commits that only `ours` has, oldest first.
+    /// What took promotions back that were not brought again, and that staging still wants: commits that only `ours` has,
+    /// oldest first.
     fn outstanding(&self, ours: Oid, theirs: Oid) -> Result<Vec<Oid>, git2::Error> {
         let mut walk = self.repository.revwalk()?;
         walk.set_sorting(Sort::TOPOLOGICAL | Sort::REVERSE)?;
@@ -174,12 +182,26 @@ impl Mirror<'_> {
             let commit = self.repository.find_commit(oid?)?;
             let message = String::from_utf8_lossy(commit.message_bytes());
             let trailer = |key| message.lines().filter_map(move |line| line.strip_prefix(key));
-            if trailer(REVERTS).next().is_some() && commit.parent_count() == 1 {
+            let promoted = trailer(REVERTS).next().and_then(|id| Oid::from_str(id.trim()).ok());
+            if let Some(promoted) = promoted.filter(|_| commit.parent_count() == 1)
+                && self.is_wanted(promoted, theirs)?
+            {
                 reverts.push(commit.id());
             }
             again.extend(trailer(REAPPLIES).filter_map(|id| Oid::from_str(id.trim()).ok()));
         }
         Ok(reverts.into_iter().filter(|revert| !again.contains(revert)).collect())
+    }
+
+    /// Whether staging's branch has what was promoted by that commit: the commit itself, or what it merged.
+    fn is_wanted(&self, promoted: Oid, theirs: Oid) -> Result<bool, git2::Error> {
+        let Ok(promoted) = self.repository.find_commit(promoted) else { return Ok(false) };
+        for id in promoted.parent_ids().skip(1).chain([promoted.id()]) {
+            if id == theirs || self.repository.graph_descendant_of(theirs, id)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// What the revert took back, on top of `ours`; the files that cannot be brought back, else.

@@ -266,6 +266,35 @@ async fn what_was_taken_back_comes_again_with_the_next_promotion() {
 }
 
 #[tokio::test]
+async fn what_was_taken_back_for_another_reason_comes_again_as_it_is() {
+    for style in [Style::Ff, Style::NoFf] {
+        let server = pair();
+        server.commit("staging", "one", &[(QUERY, Some("SELECT 2"))]);
+        let (before, merged) = promote(&server, style).await;
+        take_back(&server, &before, &merged).await.unwrap();
+        assert_eq!(server.file("production", QUERY).as_deref(), Some("SELECT 1"));
+        promote(&server, style).await;
+        assert_eq!(server.file("production", QUERY).as_deref(), Some("SELECT 2"), "{style:?}");
+        assert_eq!(promote(&server, style).await.1, Merged::UpToDate);
+    }
+}
+
+#[tokio::test]
+async fn what_staging_does_not_have_any_more_does_not_come_again() {
+    let server = pair();
+    let first = server.head("staging");
+    server.commit("staging", "one", &[(QUERY, Some("SELECT 2"))]);
+    let (before, merged) = promote(&server, Style::NoFf).await;
+    take_back(&server, &before, &merged).await.unwrap();
+    // Somebody has begun again from before it.
+    server.branch("staging", &first);
+    server.commit("staging", "two", &[(TABLE, Some("[2]"))]);
+    promote(&server, Style::NoFf).await;
+    let now = (server.file("production", QUERY), server.file("production", TABLE));
+    assert_eq!(now, (Some("SELECT 1".into()), Some("[2]".into())));
+}
+
+#[tokio::test]
 async fn a_commit_of_somebody_else_is_not_taken_back() {
     let server = pair();
     server.commit("staging", "one", &[(QUERY, Some("SELECT 2"))]);

@@ -23,8 +23,9 @@ struct Environments {
 }
 
 impl Environments {
-    async fn start(test: &str, checks: &str) -> Self {
-        let lab = Lab::with(test, "v2.4.2", ["", ""], QUICK).await;
+    /// `broken` is what is wrong with production.
+    async fn start(test: &str, broken: &str) -> Self {
+        let lab = Lab::with(test, "v2.4.2", ["", broken], QUICK).await;
         let base = connect(&lab.staging, &lab.host).await;
         let path = format!("{GIT}/{base}/create-ref");
         let made = lab.staging.post(&path, json!({"refName": "staging", "refType": "branch"}));
@@ -46,7 +47,7 @@ impl Environments {
         let public = std::fs::read_to_string(folder.path().join("git-key.pub")).unwrap();
         lab.host.allow("returns", &public, Right::Write);
         let environments = Self { lab, built, live, folder };
-        environments.configure(checks).await;
+        environments.configure("").await;
         environments
     }
 
@@ -218,6 +219,28 @@ async fn what_stands_in_the_way_is_told_and_nothing_is_touched() {
     let unknown = environments.run(&["promote", "Returns", "--yes"]).await.expect(7);
     assert!(unknown.stderr.contains("is not known: it shows the ssh-ed25519 key SHA256:"), "{}", unknown.stderr);
     assert!(unknown.stderr.contains("ssh-keyscan -p "), "{}", unknown.stderr);
+    environments.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_that_fails_is_taken_back_and_what_a_pull_request_brought_is_pulled() {
+    let environments = Environments::start("promote-fails", "git-fails:pull:AE-GIT-5014:once").await;
+    let before = environments.seen().await;
+    environments.build("not pulled").await;
+    let failed = environments.run(&["promote", "Returns", "--yes"]).await.expect(5);
+    assert!(failed.stderr.contains("a command of Git took too long"), "{}", failed.stderr);
+    assert_eq!(environments.seen().await, before);
+    environments.is_in_step().await;
+    environments.run(&["promote", "Returns", "--yes"]).await.expect(0);
+    assert_eq!(environments.seen().await, "not pulled");
+
+    environments.build("by a pull request").await;
+    environments.lab.host.merge("returns", "staging", "production").await;
+    let told = environments.run(&["promote", "Returns", "--dry-run"]).await.expect(0);
+    assert!(told.stdout.contains("nothing to push; production has not pulled 2 commits"), "{}", told.stdout);
+    environments.run(&["promote", "Returns", "--yes"]).await.expect(0);
+    assert_eq!(environments.seen().await, "by a pull request");
+    environments.is_in_step().await;
     environments.remove().await;
 }
 
