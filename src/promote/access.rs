@@ -72,7 +72,10 @@ impl<'a> Session<'a> {
 
     pub(super) fn callbacks(&self) -> RemoteCallbacks<'_> {
         let mut callbacks = RemoteCallbacks::new();
-        callbacks.credentials(|_, user, allowed| self.answer(user, allowed));
+        callbacks.credentials(|url, user, allowed| {
+            self.same_host(url)?;
+            self.answer(user, allowed)
+        });
         callbacks.certificate_check(|cert, _| self.check(cert));
         callbacks.transfer_progress(|progress| self.goes_on(progress.received_bytes() as u64));
         callbacks.sideband_progress(|_| self.goes_on(0));
@@ -130,6 +133,17 @@ impl<'a> Session<'a> {
         };
         self.end(reason);
         false
+    }
+
+    /// Nothing is shown to a host that the address does not name, whoever sent us there.
+    fn same_host(&self, url: &str) -> Result<(), git2::Error> {
+        let asks = Address::parse(url).ok();
+        let host = |address: &Address| address.host().cloned();
+        if asks.as_ref().and_then(host) == host(self.remote) {
+            return Ok(());
+        }
+        let source = "it sends us to another host, which gets no key and no token".into();
+        Err(self.end(GitError::Unreachable { remote: self.remote.clone(), source }))
     }
 
     /// libgit2 asks again as long as the server refuses; one try is all there is.

@@ -1,11 +1,14 @@
 //! What would go live: the commits and the things between two branches.
 
+use std::collections::BTreeSet;
+
 use git2::{Delta as GitDelta, DiffOptions, ObjectType, Oid, Sort};
 use serde::{Deserialize, Serialize};
 
 use super::error::GitError;
 use super::mirror::Mirror;
 use crate::model::ids::CommitId;
+use crate::model::promotion::thing::printable;
 use crate::model::promotion::{Change, Delta, How, Schema, summarise};
 
 /// More commits are counted and not listed.
@@ -14,6 +17,9 @@ const COMMITS_LISTED_MAX: usize = 50;
 const DELTAS_MAX: usize = 200_000;
 const METADATA_BYTES_MAX: usize = 64 << 10;
 const SUBJECT_CHARS_MAX: usize = 100;
+const ODD_LISTED_MAX: usize = 50;
+/// More changed things are counted as files and not named.
+const CHANGES_MAX: usize = 5_000;
 
 /// How two commits stand to each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +68,8 @@ impl Mirror<'_> {
         let mut options = DiffOptions::new();
         options.include_typechange(true).ignore_submodules(false).skip_binary_check(true);
         let (old, new) = (ours.tree().map_err(failed)?, theirs.tree().map_err(failed)?);
+        self.is_bounded(&old)?;
+        self.is_bounded(&new)?;
         let diff = self.repository.diff_tree_to_tree(Some(&old), Some(&new), Some(&mut options)).map_err(failed)?;
         let (mut deltas, mut odd) = (Vec::new(), Vec::new());
         for delta in diff.deltas().take(DELTAS_MAX) {
@@ -73,7 +81,7 @@ impl Mirror<'_> {
             let file = if how == How::Removed { delta.old_file() } else { delta.new_file() };
             let path = file.path_bytes().unwrap_or_default().to_vec();
             if how != How::Removed {
-                odd.extend(oddness(&path, delta.new_file().mode()));
+                odd.extend(oddness(&path, delta.new_file().mode()).filter(|_| odd.len() < ODD_LISTED_MAX));
             }
             deltas.push(Delta { path, how });
         }
@@ -83,12 +91,23 @@ impl Mirror<'_> {
             ahead,
             behind,
             commits: self.commits(theirs.id(), ours.id()).map_err(failed)?,
-            changes: summarise(&deltas),
+            changes: summarise(&deltas).into_iter().take(CHANGES_MAX).collect(),
             files: diff.deltas().len(),
             odd,
             schema: self.schema(&new),
             schema_to: self.schema(&old),
         })
+    }
+
+    /// The files that differ between two commits that were fetched, as text.
+    pub fn changed_files(&self, from: &CommitId, to: &CommitId) -> Result<BTreeSet<String>, GitError> {
+        let failed = |error| self.failed("compare the branches of", error);
+        let (old, new) = (self.commit(to)?.tree().map_err(failed)?, self.commit(from)?.tree().map_err(failed)?);
+        self.is_bounded(&old)?;
+        self.is_bounded(&new)?;
+        let diff = self.repository.diff_tree_to_tree(Some(&old), Some(&new), None).map_err(failed)?;
+        let paths = diff.deltas().flat_map(|delta| [delta.old_file().path_bytes(), delta.new_file().path_bytes()]);
+        Ok(paths.flatten().map(|path| String::from_utf8_lossy(path).into_owned()).collect())
     }
 
     /// The format of the files at a commit that was fetched.
@@ -135,8 +154,7 @@ impl Mirror<'_> {
 pub(super) fn line(commit: &git2::Commit<'_>) -> Option<CommitLine> {
     let text = |bytes: &[u8]| -> String {
         let text = String::from_utf8_lossy(bytes);
-        let chars = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-        chars.take(SUBJECT_CHARS_MAX).collect()
+        printable(&text, SUBJECT_CHARS_MAX)
     };
     let message = commit.message_bytes();
     let subject = message.split(|&byte| byte == b'\n').find(|line| !line.is_empty()).unwrap_or_default();
@@ -149,7 +167,7 @@ pub(super) fn line(commit: &git2::Commit<'_>) -> Option<CommitLine> {
 }
 
 fn oddness(path: &[u8], mode: git2::FileMode) -> Option<String> {
-    let text = String::from_utf8_lossy(path).replace(char::is_control, "\u{fffd}");
+    let text = printable(&String::from_utf8_lossy(path), SUBJECT_CHARS_MAX);
     match mode {
         git2::FileMode::Link => Some(format!("`{text}` is a link")),
         git2::FileMode::Commit => Some(format!("`{text}` is a submodule")),

@@ -126,6 +126,14 @@ pub enum GitError {
         /// The limit.
         limit_bytes: u64,
     },
+    /// It has more files than any app.
+    #[error("`{remote}` has more than {limit} files and folders")]
+    TooMany {
+        /// Which repository.
+        remote: Address,
+        /// The limit.
+        limit: usize,
+    },
     /// A commit that should be there is not.
     #[error("`{remote}` has no commit {commit}")]
     NoCommit {

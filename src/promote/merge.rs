@@ -195,13 +195,29 @@ impl Mirror<'_> {
 
     /// Whether staging's branch has what was promoted by that commit: the commit itself, or what it merged.
     fn is_wanted(&self, promoted: Oid, theirs: Oid) -> Result<bool, git2::Error> {
-        let Ok(promoted) = self.repository.find_commit(promoted) else { return Ok(false) };
+        let Ok(mut promoted) = self.repository.find_commit(promoted) else { return Ok(false) };
+        // What only brought something back that was taken back is wanted as long as that is.
+        while let Some(first) = self.brought_back(&promoted) {
+            promoted = first;
+        }
         for id in promoted.parent_ids().skip(1).chain([promoted.id()]) {
             if id == theirs || self.repository.graph_descendant_of(theirs, id)? {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// What was promoted first, where the commit only brings that back.
+    fn brought_back(&self, commit: &git2::Commit<'_>) -> Option<git2::Commit<'_>> {
+        let trailer = |commit: &git2::Commit<'_>, key: &str| {
+            let message = String::from_utf8_lossy(commit.message_bytes()).into_owned();
+            message.lines().find_map(|line| Oid::from_str(line.strip_prefix(key)?.trim()).ok())
+        };
+        let revert = self.repository.find_commit(trailer(commit, REAPPLIES)?).ok()?;
+        let first = self.repository.find_commit(trailer(&revert, REVERTS)?).ok()?;
+        // Trailers are only text: none may lead in a circle.
+        self.repository.graph_descendant_of(commit.id(), first.id()).ok()?.then_some(first)
     }
 
     /// What the revert took back, on top of `ours`; the files that cannot be brought back, else.

@@ -18,6 +18,9 @@ use crate::model::promotion::Address;
 /// Each fetch adds a pack. A copy with more is made anew.
 const PACKS_MAX: usize = 60;
 
+/// Files and folders; an app has some hundreds.
+const ENTRIES_MAX: usize = 500_000;
+
 /// What a repository has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heads {
@@ -40,9 +43,6 @@ impl<'a> Mirror<'a> {
     pub fn open(folder: &Path, remote: &'a Address, access: &'a Access) -> Result<Self, GitError> {
         let path = place(folder, remote);
         let reached = remote.instead(&access.instead_of)?;
-        if count_packs(&path) > PACKS_MAX {
-            remove(&path, remote)?;
-        }
         let repository = match Repository::open_bare(&path) {
             Ok(repository) => repository,
             Err(_) => {
@@ -50,12 +50,33 @@ impl<'a> Mirror<'a> {
                 init(&path).map_err(|error| failed("make a copy of", remote, &error))?
             }
         };
+        let guarded = repository.config().and_then(|mut config| config.set_bool("http.followRedirects", false));
+        guarded.map_err(|error| failed("make a copy of", remote, &error))?;
         Ok(Self { repository, remote, reached, access })
     }
 
-    /// Throws the copy away.
-    pub fn forget(folder: &Path, remote: &Address) -> Result<(), GitError> {
-        remove(&place(folder, remote), remote)
+    /// Throws the copy away if it has grown odd. Nobody may be at work with it.
+    pub fn tidy(folder: &Path, remote: &Address) -> Result<(), GitError> {
+        let path = place(folder, remote);
+        if count_packs(&path) > PACKS_MAX { remove(&path, remote) } else { Ok(()) }
+    }
+
+    /// Whether these commits are here.
+    pub fn has_all(&self, commits: &[&CommitId]) -> bool {
+        commits.iter().all(|commit| self.commit(commit).is_ok())
+    }
+
+    /// Refuses a tree of more entries than any app has: a few bytes of nested trees can stand for millions.
+    pub(super) fn is_bounded(&self, tree: &git2::Tree<'_>) -> Result<(), GitError> {
+        let mut count = 0_usize;
+        let walked = tree.walk(git2::TreeWalkMode::PreOrder, |_, _| {
+            count += 1;
+            if count > ENTRIES_MAX { git2::TreeWalkResult::Abort } else { git2::TreeWalkResult::Ok }
+        });
+        if count > ENTRIES_MAX {
+            return Err(GitError::TooMany { remote: self.remote.clone(), limit: ENTRIES_MAX });
+        }
+        walked.map_err(|error| self.failed("look into", error))
     }
 
     /// What is there, without fetching it.

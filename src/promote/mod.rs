@@ -28,6 +28,9 @@ use crate::model::promotion::Address;
 /// A server that is silent for so long is given up.
 const SILENCE: Duration = Duration::from_secs(30);
 
+/// For what is computed here after the last byte came.
+const GRACE: Duration = Duration::from_secs(60);
+
 /// Repositories of apps.
 #[derive(Clone, Debug)]
 pub struct Git {
@@ -43,6 +46,15 @@ impl Git {
         Self { folder: Arc::new(folder), access: Arc::new(access), limit, bytes_max }
     }
 
+    /// Throws the copy of `remote` away if it has grown odd. For a moment in which nobody works on it.
+    pub async fn tidy(&self, remote: &Address) -> Result<(), GitError> {
+        let (folder, at) = (self.folder.clone(), remote.clone());
+        let tidied = tokio::task::spawn_blocking(move || Mirror::tidy(&folder, &at)).await;
+        tidied.unwrap_or_else(|error| {
+            Err(GitError::Git { action: "work on", remote: remote.clone(), source: error.into() })
+        })
+    }
+
     /// Works on the copy of `remote`. A caller that goes away stops it at the next sign of life of the server.
     pub async fn with<T: Send + 'static>(
         &self,
@@ -53,7 +65,11 @@ impl Git {
         let _left = cancel.clone().drop_guard();
         let bounds = Bounds { limit: self.limit, bytes_max: self.bytes_max, cancel };
         let (folder, access, at) = (self.folder.clone(), self.access.clone(), remote.clone());
-        let done = tokio::task::spawn_blocking(move || work(&Mirror::open(&folder, &at, &access)?, &bounds)).await;
+        let done = tokio::task::spawn_blocking(move || work(&Mirror::open(&folder, &at, &access)?, &bounds));
+        // A server that sends a byte now and then is not seen by the callbacks; its thread ends with its connection.
+        let Ok(done) = tokio::time::timeout(self.limit + GRACE, done).await else {
+            return Err(GitError::TooSlow { remote: remote.clone(), seconds: self.limit.as_secs() });
+        };
         done.unwrap_or_else(|error| {
             Err(GitError::Git { action: "work on", remote: remote.clone(), source: error.into() })
         })

@@ -182,7 +182,7 @@ async fn what_would_go_live_is_told_in_things() {
     let told = told.await.unwrap();
     assert_eq!((told.ahead, told.behind, told.files), (2, 0, 3));
     let subjects: Vec<&str> = told.commits.iter().map(|commit| commit.subject.as_str()).collect();
-    assert_eq!(subjects, [" [31mMore", "Show open orders"]);
+    assert_eq!(subjects, ["\u{fffd}[31mMore", "Show open orders"]);
     let changes: Vec<String> = told.changes.iter().map(|it| format!("{} {:?}", it.thing, it.how)).collect();
     assert_eq!(changes, ["data source `Orders DB` Added", "query `getOrders` Changed", "widget `Table1` Removed"]);
     assert_eq!(told.schema, Schema { client: Some(2), server: Some(12), format: Some(5) });
@@ -277,6 +277,47 @@ async fn what_was_taken_back_for_another_reason_comes_again_as_it_is() {
         assert_eq!(server.file("production", QUERY).as_deref(), Some("SELECT 2"), "{style:?}");
         assert_eq!(promote(&server, style).await.1, Merged::UpToDate);
     }
+}
+
+#[tokio::test]
+async fn what_was_taken_back_twice_comes_a_third_time() {
+    for style in [Style::Ff, Style::NoFf] {
+        let server = pair();
+        server.commit("staging", "one", &[(QUERY, Some("SELECT 2"))]);
+        for round in 1..=2 {
+            let (before, merged) = promote(&server, style).await;
+            assert_eq!(server.file("production", QUERY).as_deref(), Some("SELECT 2"), "{style:?} {round}");
+            take_back(&server, &before, &merged).await.unwrap();
+            assert_eq!(server.file("production", QUERY).as_deref(), Some("SELECT 1"), "{style:?} {round}");
+        }
+        server.commit("staging", "mended", &[(TABLE, Some("[2]"))]);
+        promote(&server, style).await;
+        let now = (server.file("production", QUERY), server.file("production", TABLE));
+        assert_eq!(now, (Some("SELECT 2".into()), Some("[2]".into())), "{style:?}");
+        assert_eq!(promote(&server, style).await.1, Merged::UpToDate);
+    }
+}
+
+#[tokio::test]
+async fn a_tree_of_trees_is_refused_before_it_is_unfolded() {
+    let server = pair();
+    let blob = server.repository.blob(b"x").unwrap();
+    let mut tree = blob;
+    for level in 0..9 {
+        let mut builder = server.repository.treebuilder(None).unwrap();
+        for name in 0..10 {
+            builder.insert(format!("n{name}"), tree, if level == 0 { FILE } else { 0o040000 }).unwrap();
+        }
+        tree = builder.write().unwrap();
+    }
+    let who = Signature::new("Eve", "e@x", &Time::new(1_780_000_000, 0)).unwrap();
+    let parent = server.repository.refname_to_id("refs/heads/staging").unwrap();
+    let parent = server.repository.find_commit(parent).unwrap();
+    let tree = server.repository.find_tree(tree).unwrap();
+    server.repository.commit(Some("refs/heads/staging"), &who, &who, "bomb", &tree, &[&parent]).unwrap();
+    let told =
+        fetched(&server, |mirror, _, heads| mirror.compare(&heads.branches["staging"], &heads.branches["production"]));
+    assert!(matches!(told.await.unwrap_err(), GitError::TooMany { .. }));
 }
 
 #[tokio::test]

@@ -83,8 +83,14 @@ fn stem(file: &str) -> &str {
 }
 
 fn clean(name: &str) -> String {
-    let mut chars = name.chars().map(|c| if c.is_control() || is_format(c) { '\u{fffd}' } else { c });
-    let mut text: String = chars.by_ref().take(NAME_CHARS_MAX).collect();
+    printable(name, NAME_CHARS_MAX)
+}
+
+/// A text from outside without what a terminal would obey, and without marks that make it look like another; cut where it
+/// is long.
+pub fn printable(text: &str, chars_max: usize) -> String {
+    let mut chars = text.chars().map(|c| if c.is_control() || is_format(c) { '\u{fffd}' } else { c });
+    let mut text: String = chars.by_ref().take(chars_max).collect();
     if chars.next().is_some() {
         text.push('…');
     }
