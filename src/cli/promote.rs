@@ -138,6 +138,9 @@ pub(super) fn text(plan: &PromotePlan) -> String {
         Merged::UpToDate if plan.unpulled > 0 => {
             let unpulled = counted(usize::try_from(plan.unpulled).unwrap_or(usize::MAX), "commit");
             text.push_str(&format!("  nothing to push; production has not pulled {unpulled}\n"));
+            if seen.ahead > 0 {
+                text.push_str("  first only these, and checked; then promote again for the rest\n");
+            }
         }
         _ => {}
     }

@@ -15,7 +15,7 @@ use super::steps::promotion::{Ahead, Deploy, Judge, Mark, Merge};
 use super::{Tools, UnknownInstance};
 use crate::instance::InstanceError;
 use crate::instance::git::{GitApp, GitApps, GitFailure};
-use crate::model::ids::InstanceName;
+use crate::model::ids::{CommitId, InstanceName};
 use crate::model::promotion::guard::{self, Frozen};
 use crate::model::promotion::{Address, BadAddress, Style};
 use crate::promote::{Author, Comparison, Git, GitError, Merged};
@@ -108,6 +108,11 @@ pub enum Obstacle {
     },
     /// Production refuses commits on its branch, and each pull ends in one.
     Protected,
+    /// Production has commits that it could not push: the next pull would merge them, and nobody could take that back.
+    Unpushed {
+        /// How many.
+        count: u64,
+    },
 }
 
 impl PromotePlan {
@@ -125,6 +130,14 @@ impl PromotePlan {
     /// Its repository.
     pub fn address(&self) -> Result<Address, BadAddress> {
         Address::parse(&self.remote)
+    }
+
+    /// The commit that production's branch is to get; `None` where there is nothing to push.
+    pub fn made(&self) -> Option<&CommitId> {
+        match &self.merged {
+            Merged::FastForward { commit } | Merged::Commit { commit } => Some(commit),
+            _ => None,
+        }
     }
 
     /// The message of its merge.
@@ -251,7 +264,10 @@ pub async fn plan(tools: &Tools, names: &[String]) -> Result<Planned, PromoteErr
         match plan_one(tools, promotion, app, target, remote).await {
             Ok(mut plan) => {
                 let (staging, production) = (versions.0.as_ref(), versions.1.as_ref());
-                let frozen = guard::frozen(staging, production, plan.comparison.schema);
+                // What it has not pulled yet is what comes first.
+                let seen = &plan.comparison;
+                let files = if plan.unpulled > 0 { seen.schema_to } else { seen.schema };
+                let frozen = guard::frozen(staging, production, files);
                 if let Some(frozen) = frozen.filter(|_| !plan.is_in_step()) {
                     plan.obstacles.insert(0, Obstacle::Frozen { frozen });
                 }
@@ -281,6 +297,12 @@ async fn plan_one(
 ) -> Result<PromotePlan, PromoteError> {
     let Promotion { git, staging, production, merge, author } = promotion;
     let address = Address::parse(remote).map_err(GitError::from)?;
+    if address.host().is_none() {
+        return Err(PromoteError::Left {
+            app: app.name.clone(),
+            why: "its repository is a folder of the instance itself".into(),
+        });
+    }
     let live = git_of(tools, &production.instance)?;
     let (from, into) = (staging.branch.clone(), production.branch.clone());
     let comparison = git
@@ -311,13 +333,23 @@ async fn plan_one(
         _ => {}
     }
     if let Some(branch) = target.default_branch.as_ref().filter(|branch| **branch != production.branch) {
+        // To look at a branch that production does not have would bring it there.
         plan.obstacles.push(Obstacle::OtherBranch { branch: branch.clone() });
+        return Ok(plan);
     }
     if target.protected == Some(true) {
         plan.obstacles.push(Obstacle::Protected);
     }
     let standing = live.standing(&live.on_branch(target, &production.branch).await?).await?;
     plan.unpulled = standing.behind;
+    if plan.unpulled > 0 {
+        // First what is on the branch already, checked by itself: what is taken back goes back to something that was live.
+        plan.merged = Merged::UpToDate;
+        plan.obstacles.retain(|obstacle| !matches!(obstacle, Obstacle::Conflicts { .. } | Obstacle::NotForward));
+    }
+    if standing.ahead > 0 {
+        plan.obstacles.push(Obstacle::Unpushed { count: standing.ahead });
+    }
     if !standing.is_clean() {
         let (files, migration) = (standing.modified, standing.migration);
         plan.obstacles.push(Obstacle::Dirty { files, migration });
@@ -329,7 +361,15 @@ async fn plan_one(
 pub(super) async fn merged(git: &Git, plan: &PromotePlan, address: &Address) -> Result<Merged, GitError> {
     let (from, to) = (plan.comparison.from.clone(), plan.comparison.to.clone());
     let (style, author, message) = (plan.merge, plan.author(), plan.message());
-    git.with(address, move |mirror, _| mirror.merge(&from, &to, style, &author, &message)).await
+    let branches = (plan.staging.branch.clone(), plan.production.branch.clone());
+    let merge = git.with(address, move |mirror, bounds| {
+        // The copy may have been thrown away since.
+        if !mirror.has_all(&[&from, &to]) {
+            mirror.fetch(&[&branches.0, &branches.1], bounds)?;
+        }
+        mirror.merge(&from, &to, style, &author, &message)
+    });
+    merge.await
 }
 
 impl std::fmt::Display for Obstacle {
@@ -343,6 +383,12 @@ impl std::fmt::Display for Obstacle {
                 migration.as_ref().map_or(Ok(()), |why| write!(f, " ({why})"))
             }
             Self::OtherBranch { branch } => write!(f, "production shows its users the branch `{branch}`"),
+            Self::Unpushed { count } => {
+                write!(
+                    f,
+                    "production has {count} commits that it could not push; let its deploy key push, then commit there once"
+                )
+            }
             Self::Protected => {
                 f.write_str("production's branch is protected in Appsmith, and each pull ends in a commit on it")
             }

@@ -5,12 +5,12 @@ use std::error::Error;
 use super::{LOCKED, REFUSED, UNREACHABLE, USAGE};
 use crate::instance::git::{GitFailure, Refusal};
 use crate::ops::promote::PromoteError;
-use crate::ops::steps::promotion::Obstructed;
+use crate::ops::steps::promotion::{Edited, Obstructed};
 use crate::promote::GitError;
 
 /// As [`super::code`], of one cause.
 pub fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
-    if cause.is::<Obstructed>() {
+    if cause.is::<Obstructed>() || cause.is::<Edited>() {
         return Some(REFUSED);
     }
     match cause.downcast_ref::<PromoteError>() {
@@ -44,6 +44,9 @@ pub fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
             "nothing was touched; `tidegate promote --all --dry-run` shows all apps and what stands in their way",
         );
     }
+    if cause.is::<Edited>() {
+        return some("commit or discard that in Appsmith, then run it again");
+    }
     match cause.downcast_ref::<PromoteError>() {
         Some(PromoteError::NotConfigured) => {
             return some("write `[environments.staging]` and `[environments.production]`; the template shows how");
@@ -61,7 +64,9 @@ pub fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
         _ => {}
     }
     match cause.downcast_ref::<GitError>()? {
-        GitError::Unreachable { .. } => some("look at the address and the network; nothing was pushed"),
+        GitError::Unreachable { .. } => {
+            some("look at the address and the network, then run it again: it begins with a look")
+        }
         GitError::TooSlow { .. } => some("run it again; `git.timeout` says how long it may take"),
         GitError::Refused { .. } => {
             some("let that key or token in at the Git host, with write access, or name another one in `[git]`")
@@ -84,13 +89,14 @@ pub fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
         GitError::NoBranch { branch, .. } => {
             Some(format!("make `{branch}` there, or name another one in `[environments]`"))
         }
-        GitError::Moved { .. } => {
-            some("somebody pushed in the meantime: run it again, it plans anew; nothing was pushed")
-        }
+        GitError::Moved { .. } => some("somebody pushed in the meantime: run it again, it plans anew"),
         GitError::Rejected { .. } => some(
             "let Tidegate's key push to that branch at the Git host, or merge by a pull request there and run it again",
         ),
         GitError::TooLarge { .. } => some("raise `git.fetch_limit` if that repository may be so big"),
+        GitError::TooMany { .. } => {
+            some("that is no repository of an app; name another one, or see who has pushed that")
+        }
         GitError::Others { branch, .. } => {
             Some(format!("say what of `{branch}` is to stay: revert the promotion by hand, then pull in Appsmith"))
         }

@@ -341,9 +341,11 @@ async fn carry_on(
     let driven = drive(steps, journal, cx, Notes::default()).await;
     let driven = driven.map_err(|source| RunError::CutOff { run: run.clone(), source })?;
     let story = history::story(&tools.state, run)?;
-    let begins = |name: &String| name.starts_with("rest ") || name.starts_with("merge ");
+    // A merge that ended was pushed; one that did not may have been refused, and is looked for before it is undone.
+    let verb_of = |step: &usize| story.header.steps.get(*step).and_then(|name| name.split(' ').next());
     let began = |record: &Record<Notes>| match record {
-        Record::Started { step, .. } => story.header.steps.get(*step).is_some_and(begins),
+        Record::Started { step, .. } => verb_of(step) == Some("rest"),
+        Record::Done { step, .. } => verb_of(step) == Some("merge"),
         _ => false,
     };
     let touched = story.records.iter().any(began);

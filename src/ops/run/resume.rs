@@ -101,7 +101,10 @@ pub async fn resume_through<J: Journal<Notes>>(
             let how = state.finished().map_or_else(|| "it is at work".to_owned(), approve::ended);
             return Err(RunError::WaitsForNobody { run: run.clone(), how });
         } else if state.finished() == Some(Outcome::Stuck) {
-            nothing_came_after(tools, &header, &plan)?;
+            // That of a promotion sees for itself whether somebody has come after it.
+            if !matches!(plan, Plan::Promote(_)) {
+                nothing_came_after(tools, &header, &plan)?;
+            }
             journal.append(&Record::RetryUndo { at: now() }).await?;
         } else if state.finished().is_none() && !state.is_rolling_back() {
             let recovery = match &plan {

@@ -197,6 +197,7 @@ async fn what_fails_its_checks_is_taken_back_and_comes_again_when_it_is_mended()
     environments.remove().await;
 }
 
+/// appsmith#30716, #40704 and others: changes that nobody committed block every pull.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_stands_in_the_way_is_told_and_nothing_is_touched() {
     let environments = Environments::start("promote-odd", "").await;
@@ -244,6 +245,25 @@ async fn a_pull_that_fails_is_taken_back_and_what_a_pull_request_brought_is_pull
     environments.remove().await;
 }
 
+/// What was live before others merged at the host, nobody wrote down: so it is said loudly, and left.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_merged_is_not_taken_back_without_a_person() {
+    let environments = Environments::start("promote-stuck", "").await;
+    let before = environments.seen().await;
+    environments.configure(&check_against(&environments, "broken").await).await;
+    environments.build("broken").await;
+    environments.lab.host.merge("returns", "staging", "production").await;
+    let stuck = environments.run(&["promote", "Returns", "--yes"]).await.expect(6);
+    assert!(stuck.stderr.contains("that is not taken back by itself: revert it at the host"), "{}", stuck.stderr);
+    assert_eq!(environments.seen().await, "broken");
+    environments.lab.host.revert("returns", "production").await;
+    let done = environments.run(&["promote", "Returns", "--yes"]).await;
+    assert!(matches!(done.code, Some(0 | 3)), "{:?}\n{}", done.code, done.stderr);
+    assert_eq!(environments.seen().await, before);
+    environments.remove().await;
+}
+
+/// appsmith#38140, #38959: pulling what a newer staging has written broke production.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_production_takes_nothing_from_a_newer_staging() {
     let mut environments = Environments::start("promote-skew", "").await;

@@ -15,6 +15,7 @@ use super::answer::{ApiError, Code, short};
 use super::client::{Body, Call};
 use super::listing::text;
 use crate::instance::git::{Branched, GitApp, GitApps, GitFailure, Pulled, Refusal, Standing};
+use crate::model::promotion::thing::printable;
 
 /// A clone or a push may take so long. The server goes on when we give up.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -22,6 +23,9 @@ const LIMIT: Duration = Duration::from_secs(300);
 const LOCK_PATIENCE: Duration = Duration::from_secs(150);
 const LOCK_PAUSE: Duration = Duration::from_secs(3);
 const FILES_LISTED_MAX: usize = 200;
+const NAME_CHARS_MAX: usize = 200;
+/// As long as Linux takes.
+const PATH_CHARS_MAX: usize = 4096;
 
 /// What is known of an instance's Git endpoints.
 #[derive(Debug, Default)]
@@ -115,7 +119,7 @@ impl GitApps for Appsmith {
             let git = app.git.unwrap_or_default();
             GitApp {
                 base_id: app.thing.base_id,
-                name: app.thing.name,
+                name: printable(&app.thing.name, NAME_CHARS_MAX),
                 remote: git.remote,
                 default_branch: git.default_branch,
                 protected: git.protected,
@@ -194,7 +198,8 @@ fn standing(data: &Value) -> Standing {
     let mut modified = std::collections::BTreeSet::new();
     for list in ["modified", "added", "removed", "conflicting"] {
         let names = data.get(list).and_then(Value::as_array).into_iter().flatten();
-        modified.extend(names.filter_map(Value::as_str).take(FILES_LISTED_MAX).map(str::to_owned));
+        modified
+            .extend(names.filter_map(Value::as_str).take(FILES_LISTED_MAX).map(|name| printable(name, PATH_CHARS_MAX)));
     }
     // Old versions say only that it is not clean.
     if modified.is_empty() && data.get("isClean").and_then(Value::as_bool) == Some(false) {
@@ -205,7 +210,7 @@ fn standing(data: &Value) -> Standing {
         modified: modified.into_iter().collect(),
         ahead: count("aheadCount"),
         behind: count("behindCount"),
-        migration: text(data, "migrationMessage"),
+        migration: text(data, "migrationMessage").map(|text| printable(&text, NAME_CHARS_MAX)),
     }
 }
 

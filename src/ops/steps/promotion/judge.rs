@@ -85,7 +85,11 @@ impl Mark {
 fn tag(app: &str, at: jiff::Timestamp) -> String {
     let word: String =
         app.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
-    format!("refs/tags/tidegate/{}/{}", word.trim_matches('-'), at.strftime("%Y%m%d-%H%M%S"))
+    let word = match word.trim_matches('-') {
+        "" => "app",
+        word => word,
+    };
+    format!("refs/tags/tidegate/{word}/{}", at.strftime("%Y%m%d-%H%M%S"))
 }
 
 #[async_trait]
@@ -119,7 +123,8 @@ mod tests {
     #[test]
     fn a_tag_is_a_reference_whatever_the_app_is_called() {
         let at = "2026-11-22T03:04:05Z".parse().unwrap();
-        for (app, word) in [("Orders", "orders"), ("Support Desk: Ü..", "support-desk"), ("a@{b", "a--b")] {
+        for (app, word) in [("Orders", "orders"), ("Support Desk: Ü..", "support-desk"), ("a@{b", "a--b"), ("Ü", "app")]
+        {
             let reference = tag(app, at);
             assert_eq!(reference, format!("refs/tags/tidegate/{word}/20261122-030405"));
             assert!(git2::Reference::is_valid_name(&reference));

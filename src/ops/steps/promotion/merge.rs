@@ -19,13 +19,12 @@ impl Merge {
         Self(ahead)
     }
 
-    /// The commit that the plan leads to: the same each time, so that one that was pushed is known again.
-    async fn made(&self) -> Result<Option<CommitId>, StepError> {
+    /// Makes the commit of the plan, or finds it: the same each time, so that one that was pushed is known again.
+    async fn make(&self, wanted: &CommitId) -> Result<(), StepError> {
         let ahead = &self.0;
         match merged(ahead.git()?, &ahead.plan, &ahead.address()?).await? {
-            Merged::FastForward { commit } | Merged::Commit { commit } => Ok(Some(commit)),
-            Merged::UpToDate => Ok(None),
-            Merged::Conflicts { .. } | Merged::NotForward => Err("the branches cannot be merged any more".into()),
+            Merged::FastForward { commit } | Merged::Commit { commit } if commit == *wanted => Ok(()),
+            _ => Err("the branches cannot be merged as it was planned any more".into()),
         }
     }
 
@@ -46,6 +45,22 @@ impl Merge {
     }
 }
 
+impl Merge {
+    /// The undo of a pull alone: which of the commits that came were live before, nobody wrote down.
+    async fn only_pulled(&self) -> Result<(), StepError> {
+        let (ahead, plan) = (&self.0, &self.0.plan);
+        if ahead.live()?.standing(&ahead.deployed().await?).await?.behind >= plan.unpulled {
+            return Ok(());
+        }
+        let reason = format!(
+            "production has pulled what others had merged into `{}`, and that is not taken back by itself: revert it at the \
+             host, then promote again",
+            plan.production.branch
+        );
+        Err(Box::new(LeftAsIs { reason }))
+    }
+}
+
 #[async_trait]
 impl Step<Notes> for Merge {
     fn name(&self) -> String {
@@ -61,13 +76,15 @@ impl Step<Notes> for Merge {
     }
 
     async fn run(&self, cx: &RunCx, notes: &mut Notes) -> Result<(), StepError> {
-        let (plan, Some(made)) = (&self.0.plan, self.made().await?) else { return Ok(()) };
+        let plan = &self.0.plan;
+        let Some(made) = plan.made().cloned() else { return Ok(()) };
         let (head, has) = self.0.head(Some(&made)).await?;
         if !has {
             if head != plan.comparison.to {
                 let (remote, branch) = (self.0.address()?, plan.production.branch.clone());
                 return Err(Box::new(GitError::Moved { remote, branch }));
             }
+            self.make(&made).await?;
             self.push(cx, &made).await?;
         }
         cx.note(format!("`{}` of {} is at {}", plan.production.branch, plan.remote, made.short()));
@@ -78,7 +95,7 @@ impl Step<Notes> for Merge {
     /// A commit that puts the old files back goes on top, and production pulls it.
     async fn undo(&self, cx: &RunCx, _notes: &Notes) -> Result<(), StepError> {
         let (ahead, plan) = (&self.0, &self.0.plan);
-        let Some(made) = self.made().await? else { return Ok(()) };
+        let Some(made) = plan.made().cloned() else { return self.only_pulled().await };
         let (head, has) = ahead.head(Some(&made)).await?;
         if !has {
             return Ok(());
@@ -87,7 +104,11 @@ impl Step<Notes> for Merge {
         let author = Author { at: cx.now().parse().unwrap_or(plan.at), ..plan.author() };
         let message = format!("Take the promotion of {} back\n\nBy Tidegate, run {}.", plan.app, cx.run);
         let address = ahead.address()?;
-        let revert = ahead.git()?.with(&address, move |mirror, _| {
+        let branches = (plan.staging.branch.clone(), branch.clone());
+        let revert = ahead.git()?.with(&address, move |mirror, bounds| {
+            if !mirror.has_all(&[&before, &commit, &head]) {
+                mirror.fetch(&[&branches.0, &branches.1], bounds)?;
+            }
             if mirror.is_reverted(&head, &commit)? {
                 return Ok(None);
             }

@@ -4,11 +4,12 @@ mod deploy;
 mod judge;
 mod merge;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-pub use self::deploy::Deploy;
+pub use self::deploy::{Deploy, Edited, Lacks};
 pub use self::judge::{Judge, Mark};
 pub use self::merge::Merge;
 use crate::instance::git::{Branched, GitApps};
@@ -67,6 +68,21 @@ impl Ahead {
         Ok(self.live()?.on_branch(&self.plan.target, &self.plan.production.branch).await?)
     }
 
+    /// The files that this promotion changes.
+    async fn files(&self) -> Result<BTreeSet<String>, StepError> {
+        let address = self.address()?;
+        let seen = &self.plan.comparison;
+        let (from, to) = (self.plan.made().unwrap_or(&seen.from).clone(), seen.to.clone());
+        let branches = (self.plan.staging.branch.clone(), self.plan.production.branch.clone());
+        let found = self.git()?.with(&address, move |mirror, bounds| {
+            if !mirror.has_all(&[&from, &to]) {
+                mirror.fetch(&[&branches.0, &branches.1], bounds)?;
+            }
+            mirror.changed_files(&from, &to)
+        });
+        Ok(found.await?)
+    }
+
     /// Where production's branch is now, and whether it has `commit`.
     async fn head(&self, commit: Option<&CommitId>) -> Result<(CommitId, bool), StepError> {
         let (branch, commit) = (self.plan.production.branch.clone(), commit.cloned());
@@ -101,10 +117,16 @@ impl Step<Notes> for Ahead {
             let reasons = plan.obstacles.iter().map(ToString::to_string).collect();
             return Err(Box::new(Obstructed { app: plan.app.clone(), reasons }));
         }
+        // Both instances are locked: nobody else works with the copy now.
+        self.git()?.tidy(&self.address()?).await?;
         let (head, _) = self.head(None).await?;
         if head != plan.comparison.to {
             let (remote, branch) = (self.address()?, plan.production.branch.clone());
             return Err(Box::new(GitError::Moved { remote, branch }));
+        }
+        let app = self.deployed().await?;
+        if let Some(file) = self.live()?.standing(&app).await?.modified.first() {
+            return Err(Box::new(Edited { app: plan.app.clone(), file: file.clone() }));
         }
         let instance = &plan.production.instance;
         let pictures = self.tools.state.pictures(&cx.run, instance);
@@ -115,7 +137,7 @@ impl Step<Notes> for Ahead {
             cx.warn(format!("`{instance}` was not all well before: {trouble}"));
         }
         let baseline = self.tools.state.attach(&cx.run, "before-promotion", &baseline)?;
-        let deployed_at = self.deployed().await?.deployed_at;
+        let deployed_at = app.deployed_at;
         notes.promotion = Some(PromotionNotes { baseline: Some(baseline), deployed_at, made: None });
         Ok(())
     }
