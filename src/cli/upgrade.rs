@@ -233,24 +233,10 @@ mod tests {
     fn summary(reopened: &[&str]) -> RunSummary {
         let names = |names: &[&str]| names.iter().map(|name| InstanceName::new(*name).unwrap()).collect::<Vec<_>>();
         RunSummary {
-            run: RunId::new("upgrade-20260301-020000-a1b2c3").unwrap(),
-            workflow: "upgrade".into(),
             instances: names(&["staging", "production"]),
-            started_at: "2026-03-01T02:00:00Z".into(),
-            last_at: "2026-03-01T02:10:00Z".into(),
             outcome: Some(Outcome::RolledBack),
-            failure: None,
-            at_step: None,
-            down_seconds: Vec::new(),
-            forced: false,
-            snapshot: None,
-            undo_failure: None,
-            rolled_back: Vec::new(),
             reopened: names(reopened),
-            occasion: None,
-            waiting: None,
-            stopped: false,
-            changed_since: Vec::new(),
+            ..RunSummary::begun("upgrade-20260301-020000-a1b2c3")
         }
     }
 

@@ -1,6 +1,9 @@
 //! Text that must not be seen.
 
 use std::fmt;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 /// A password or a session. Never shown: not by `Debug`, not in a log, not in an error.
 #[derive(Clone, PartialEq, Eq)]
@@ -15,6 +18,26 @@ impl Secret {
     /// The text itself, for the one place that must send it.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+}
+
+/// More is a mistaken path.
+const LIMIT_BYTES: u64 = 64 * 1024;
+
+/// Reads the secret in the file: all of it but the line end after it. Warns where every user may read it. Blocks.
+pub fn read_secret(path: &Path) -> std::io::Result<Secret> {
+    let file = std::fs::File::open(path)?;
+    if file.metadata()?.mode() & 0o004 != 0 {
+        tracing::warn!(path = %path.display(), "secret may be read by every user; `chmod o-r` would change that");
+    }
+    let mut text = String::new();
+    file.take(LIMIT_BYTES + 1).read_to_string(&mut text)?;
+    let length = text.trim_end_matches(['\n', '\r']).len();
+    text.truncate(length);
+    match text.len() as u64 {
+        0 => Err(std::io::Error::other("it should hold a secret and is empty")),
+        1..=LIMIT_BYTES => Ok(Secret(text)),
+        _ => Err(std::io::Error::other("it is too long for a secret")),
     }
 }
 

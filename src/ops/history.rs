@@ -53,6 +53,33 @@ pub struct RunSummary {
     pub changed_since: Vec<Later>,
 }
 
+#[cfg(test)]
+impl RunSummary {
+    /// One of which nothing is known yet, for tests.
+    pub fn begun(run: &str) -> Self {
+        Self {
+            run: RunId::new(run).unwrap(),
+            workflow: run.split('-').next().unwrap_or_default().to_owned(),
+            instances: Vec::new(),
+            started_at: String::new(),
+            last_at: String::new(),
+            outcome: None,
+            failure: None,
+            at_step: None,
+            down_seconds: Vec::new(),
+            forced: false,
+            snapshot: None,
+            undo_failure: None,
+            rolled_back: Vec::new(),
+            reopened: Vec::new(),
+            occasion: None,
+            waiting: None,
+            stopped: false,
+            changed_since: Vec::new(),
+        }
+    }
+}
+
 /// The last run that brought an instance something else, after the one that is told of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Later {

@@ -265,28 +265,15 @@ mod tests {
     fn run(run: &str, second: u32, outcome: Option<Outcome>) -> RunSummary {
         let instance = InstanceName::new(run.rsplit('-').next().unwrap()).unwrap();
         RunSummary {
-            run: RunId::new(run).unwrap(),
-            workflow: run.split('-').next().unwrap().to_owned(),
             instances: vec![instance.clone()],
             started_at: format!("2026-03-20T03:00:{second:02}Z"),
-            last_at: String::new(),
-            occasion: None,
-            stopped: false,
             outcome,
-            waiting: None,
-            failure: None,
-            at_step: None,
-            down_seconds: Vec::new(),
-            forced: false,
-            snapshot: None,
-            undo_failure: None,
-            rolled_back: Vec::new(),
             reopened: if outcome == Some(Outcome::Completed) && !run.starts_with("snapshot") {
                 vec![instance]
             } else {
                 vec![]
             },
-            changed_since: Vec::new(),
+            ..RunSummary::begun(run)
         }
     }
 

@@ -5,7 +5,6 @@
 //! redirects are not followed.
 
 use std::cell::{Cell, RefCell};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -18,11 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::{GitError, HostKey};
 use super::known_hosts::{self, Known};
-use crate::instance::secret::Secret;
+use crate::instance::secret::{self, Secret};
 use crate::model::promotion::{Address, InsteadOf};
-
-/// More is no secret.
-const SECRET_BYTES_MAX: u64 = 16 << 10;
 
 /// How Git servers are spoken to. Secrets are read from their files each time.
 #[derive(Clone, Debug, Default)]
@@ -220,13 +216,27 @@ pub(super) fn in_words(error: &git2::Error) -> String {
 }
 
 fn read_secret(path: &Path) -> Result<Secret, GitError> {
-    let unreadable = |source| GitError::NoSecret { path: path.to_owned(), source };
-    let mut text = String::new();
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    file.take(SECRET_BYTES_MAX).read_to_string(&mut text).map_err(unreadable)?;
-    let text = text.trim_end_matches(['\n', '\r']);
-    if text.is_empty() {
-        return Err(unreadable(std::io::Error::other("it is empty")));
+    secret::read_secret(path).map_err(|source| GitError::NoSecret { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_host_gets_nothing() {
+        let told = |url: &str| {
+            let remote = Address::parse("https://git.example/org/app.git").unwrap();
+            let bounds = Bounds { limit: Duration::from_secs(1), bytes_max: 1, cancel: CancellationToken::new() };
+            let access = Access::default();
+            Session::new(&access, &remote, &bounds).same_host(url).is_ok()
+        };
+        assert!(told("https://git.example/org/app.git"));
+        assert!(told("https://git.example:8443/elsewhere"));
+        for other in
+            ["https://evil.example/org/app.git", "http://git.example/org/app.git", "ssh://git@git.example/x", ""]
+        {
+            assert!(!told(other), "{other}");
+        }
     }
-    Ok(Secret::new(text))
 }

@@ -57,7 +57,7 @@ pub fn hint_of(cause: &(dyn Error + 'static)) -> Option<String> {
         _ => {}
     }
     match cause.downcast_ref::<GitFailure>() {
-        Some(GitFailure::Refused { refusal, .. }) => return Some(refusal.next("the repository", "the branch")),
+        Some(GitFailure::Refused { refusal, .. }) => return some(refusal.next()),
         Some(GitFailure::Unanswered { .. }) => {
             return some("it may still be at it: run it again in a few minutes, it begins with a look");
         }

@@ -111,11 +111,12 @@ fn has_credentials(storage: &Storage) -> bool {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
 
     use super::super::client::Client;
     use super::super::session::Login;
+    use super::super::testing;
     use super::*;
 
     const ENVELOPE: &str = r#"{"responseMeta":{"status":200,"success":true},"data":"#;
@@ -131,11 +132,7 @@ mod tests {
         let mut tests = tests.iter().copied().collect::<std::collections::VecDeque<_>>();
         tokio::spawn(async move {
             while let Ok((mut peer, _)) = listener.accept().await {
-                let mut request = Vec::new();
-                while !is_whole(&String::from_utf8_lossy(&request)) {
-                    assert_ne!(peer.read_buf(&mut request).await.unwrap(), 0);
-                }
-                let request = String::from_utf8(request).unwrap();
+                let request = testing::request(&mut peer).await;
                 let answer = if request.starts_with("POST /api/v1/login") {
                     "HTTP/1.1 302 Found\r\nlocation: /applications\r\nset-cookie: SESSION=s; Path=/\r\ncontent-length: 0\r\n"
                         .to_owned()
@@ -167,12 +164,6 @@ mod tests {
         std::fs::write(password.path(), "p").unwrap();
         let login = Login { user: "u".into(), password_file: password.path().to_owned(), refused_file: None };
         prove(&Api::new(client, Some(login))).await.unwrap()
-    }
-
-    fn is_whole(request: &str) -> bool {
-        let Some((head, body)) = request.split_once("\r\n\r\n") else { return false };
-        let length = |line: &str| line.to_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok();
-        head.lines().find_map(length).is_none_or(|length| body.len() >= length)
     }
 
     /// Three data sources of one workspace, all with credentials.

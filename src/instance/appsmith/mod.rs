@@ -40,6 +40,8 @@ mod settings;
 mod sources;
 mod structure;
 mod supervisor;
+#[cfg(test)]
+mod testing;
 mod watch;
 
 use std::time::Duration;

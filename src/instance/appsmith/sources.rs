@@ -124,18 +124,13 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use serde_json::json;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
 
     use super::super::client::Client;
     use super::super::listing;
+    use super::super::testing;
     use super::*;
-
-    fn is_whole(request: &str) -> bool {
-        let Some((head, body)) = request.split_once("\r\n\r\n") else { return false };
-        let length = |line: &str| line.to_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok();
-        head.lines().find_map(length).is_some_and(|length| body.len() >= length)
-    }
 
     /// Answers every test of a data source with a failure, and counts them.
     async fn server() -> (Api, Arc<AtomicUsize>) {
@@ -145,11 +140,7 @@ mod tests {
         let counted = Arc::clone(&tests);
         tokio::spawn(async move {
             while let Ok((mut peer, _)) = listener.accept().await {
-                let mut request = Vec::new();
-                while !is_whole(&String::from_utf8_lossy(&request)) {
-                    assert_ne!(peer.read_buf(&mut request).await.unwrap(), 0);
-                }
-                let request = String::from_utf8(request).unwrap();
+                let request = testing::request(&mut peer).await;
                 assert!(request.starts_with("POST /api/v1/datasources/test HTTP/1.1"), "{request}");
                 assert!(request.to_lowercase().contains("x-requested-by: appsmith"), "{request}");
                 assert!(request.contains(r#""datasourceId":"d"#) && request.contains(r#""id":"s"#), "{request}");

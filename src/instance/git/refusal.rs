@@ -106,57 +106,42 @@ impl Refusal {
         matches!(self, Self::Locked)
     }
 
-    /// What a person does next. `remote` and `branch` are those at hand.
-    pub fn next(self, remote: &str, branch: &str) -> String {
+    /// What a person does next. What was asked for, of which app and branch, stands in the error before it.
+    pub fn next(self) -> &'static str {
         match self {
             Self::NotConfigured => {
-                "`tidegate env check` says what is missing: the key, the profile or the connection".into()
+                "look at the app's Git settings in Appsmith: its key, its profile, its connection; then run it again"
             }
-            Self::NoAccess => format!("add the instance's deploy key, with write access, at the host of {remote}"),
-            Self::NotEmpty => format!("make {remote} empty, or name another one: connecting needs one without commits"),
-            Self::Behind => format!("pull `{branch}` in Appsmith first, then run it again"),
-            Self::Dirty => {
-                format!("commit or discard what is changed on `{branch}` in Appsmith, then run it again")
-            }
-            Self::OnlyRemote => format!("check `{branch}` out in Appsmith once, then run it again"),
+            Self::NoAccess => "add the instance's deploy key, with write access, at the Git host; then run it again",
+            Self::NotEmpty => "make the repository empty, or name another one: connecting needs one without commits",
+            Self::Behind => "pull that branch in Appsmith first, then run it again",
+            Self::Dirty => "commit or discard what is changed there in Appsmith, then run it again",
+            Self::OnlyRemote => "check that branch out in Appsmith once, then run it again",
             Self::PrivateLimit => {
-                format!(
-                    "the edition's limit of private repositories is reached: disconnect one, or make {remote} public"
-                )
+                "the edition's limit of private repositories is reached: disconnect one, or make this one public"
             }
-            Self::Failed => {
-                "look at the backend's log (`tidegate logs` names the run); run it again once the cause is gone".into()
-            }
+            Self::Failed => "look at the backend's log; run it again once the cause is gone",
             Self::MergeConflict | Self::PullConflict => {
-                format!("solve the conflicts by a pull request at the host of {remote}, then run it again")
+                "solve the conflicts by a pull request at the Git host, then run it again"
             }
-            Self::Upstream => format!("somebody pushed to `{branch}` in between; run it again"),
-            Self::NotSsh => "Appsmith takes SSH addresses only, such as git@host:org/app.git".into(),
-            Self::NoRepository => format!("make {remote}, or let the deploy key see it"),
+            Self::Upstream => "run it again: it begins with what is there now",
+            Self::NotSsh => "Appsmith takes SSH addresses only, such as git@host:org/app.git",
+            Self::NoRepository => "make that repository, or let the deploy key see it",
             Self::InMemory => {
                 "look at the Redis that holds the repositories (`APPSMITH_REDIS_GIT_URL`); it may be full or away"
-                    .into()
             }
-            Self::FileSystem => "look at the room and the rights below /appsmith-stacks/git-storage".into(),
-            Self::TimedOut => {
-                format!("the host of {remote} was slow; run it again, and raise Appsmith's Git time-out if it stays so")
-            }
+            Self::FileSystem => "look at the room and the rights below /appsmith-stacks/git-storage",
+            Self::TimedOut => "the Git host was slow: run it again, and raise Appsmith's Git time-out if it stays so",
             Self::Locked => {
-                "another operation of this app goes on; run it again in two minutes, when its lock has expired".into()
+                "another operation of this app goes on; run it again in two minutes, when its lock has expired"
             }
             Self::Protected => {
-                format!(
-                    "let the deploy key push to `{branch}`, and unprotect it in Appsmith: each pull ends in a commit"
-                )
+                "let the deploy key push to that branch, and unprotect it in Appsmith: each pull ends in a commit"
             }
-            Self::BranchExists => format!("`{branch}` is there already; name another one"),
-            Self::DatasourceClash => {
-                "rename the data source of the same name and another kind, then run it again".into()
-            }
-            Self::NewerSchema => {
-                "upgrade this instance to the version of the other one first, then run it again".into()
-            }
-            Self::Other => "look at the backend's log, then run it again".into(),
+            Self::BranchExists => "there is one of that name already; name another",
+            Self::DatasourceClash => "rename the data source of the same name and another kind, then run it again",
+            Self::NewerSchema => "upgrade this instance to the version of the other one first, then run it again",
+            Self::Other => "look at the backend's log, then run it again",
         }
     }
 }
@@ -230,7 +215,7 @@ mod tests {
             .iter()
             .map(|(code, said)| {
                 let refusal = Refusal::read(code, said).unwrap();
-                format!("{code} {said}\n  {refusal}\n  -> {}", refusal.next("git@host:org/app.git", "production"))
+                format!("{code} {said}\n  {refusal}\n  -> {}", refusal.next())
             })
             .collect();
         insta::assert_snapshot!(told.join("\n"));

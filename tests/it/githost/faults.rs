@@ -7,17 +7,14 @@ use serde_json::{Value, json};
 use super::flow::{GIT, Lab, connect, import};
 use super::standin::QUICK;
 use crate::docker::docker_ok;
+use crate::story::wait_for;
 
 /// A lock is waited for 4 s and expires after 24 s: time for what happens meanwhile, also on a busy machine.
 const SLOWER: &str = "0.2";
 
-/// Waits for a condition, with a deadline.
+/// Waits until it holds.
 async fn until(what: &str, condition: impl AsyncFn() -> bool) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-    while !condition().await {
-        assert!(tokio::time::Instant::now() < deadline, "waited in vain for {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    wait_for(what, async || condition().await.then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

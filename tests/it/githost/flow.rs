@@ -45,6 +45,20 @@ pub async fn import(production: &Standin, host: &GitHost) -> (String, Vec<Value>
     (text(&imported["application"], "id").to_owned(), missing)
 }
 
+/// Connects sources that an import has left without a connection.
+pub async fn reconnect(production: &Standin, missing: &[Value]) {
+    for source in missing {
+        let storage = json!({
+            "datasourceId": source["id"], "environmentId": "unused_env", "workspaceId": source["workspaceId"],
+            "pluginId": source["pluginId"], "isConfigured": true, "datasourceConfiguration": {
+                "endpoints": [{"host": "db.internal.example", "port": 5432}],
+                "authentication": {"username": "app", "password": "secret", "databaseName": "returns"},
+            },
+        });
+        production.put("datasources/datasource-storages", storage).await.unwrap();
+    }
+}
+
 /// A host with the repository `returns`, and two instances on one network with it.
 pub struct Lab {
     pub network: Network,
@@ -130,16 +144,7 @@ async fn a_change_goes_from_staging_to_production_and_back() {
     assert_eq!(production.post(wrong, wanted.clone()).await.unwrap_err().status, 404);
     let (imported, missing) = import(production, host).await;
     assert!(!missing.is_empty());
-    for source in &missing {
-        let storage = json!({
-            "datasourceId": source["id"], "environmentId": "unused_env", "workspaceId": source["workspaceId"],
-            "pluginId": source["pluginId"], "isConfigured": true, "datasourceConfiguration": {
-                "endpoints": [{"host": "db.internal.example", "port": 5432}],
-                "authentication": {"username": "app", "password": "secret", "databaseName": "returns"},
-            },
-        });
-        production.put("datasources/datasource-storages", storage).await.unwrap();
-    }
+    reconnect(production, &missing).await;
     let left =
         format!("applications/import/{}/datasources?defaultApplicationId={imported}", text(&missing[0], "workspaceId"));
     assert_eq!(production.get(&left).await.unwrap(), json!([]));

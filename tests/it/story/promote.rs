@@ -8,7 +8,7 @@ use tokio::process::Command;
 use super::crash::accident::{Moment, kill_at};
 use super::journal::journals;
 use super::running::{Ended, Running};
-use crate::githost::flow::{GIT, Lab, connect, import};
+use crate::githost::flow::{GIT, Lab, connect, import, reconnect};
 use crate::githost::standin::QUICK;
 use crate::githost::{Right, run};
 
@@ -31,16 +31,7 @@ impl Environments {
         let made = lab.staging.post(&path, json!({"refName": "staging", "refType": "branch"}));
         let built = made.await.unwrap()["id"].as_str().unwrap().to_owned();
         let (live, missing) = import(&lab.production, &lab.host).await;
-        for source in &missing {
-            let storage = json!({
-                "datasourceId": source["id"], "environmentId": "unused_env", "workspaceId": source["workspaceId"],
-                "pluginId": source["pluginId"], "isConfigured": true, "datasourceConfiguration": {
-                    "endpoints": [{"host": "db.internal.example", "port": 5432}],
-                    "authentication": {"username": "app", "password": "secret", "databaseName": "returns"},
-                },
-            });
-            lab.production.put("datasources/datasource-storages", storage).await.unwrap();
-        }
+        reconnect(&lab.production, &missing).await;
         let folder = tempfile::tempdir().unwrap();
         let key = folder.path().join("git-key");
         run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", &key.display().to_string()], &[]).await;
